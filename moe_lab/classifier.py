@@ -1,0 +1,201 @@
+"""The one LightningModule: trains and evaluates any model with any objective."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from lightning import LightningModule
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
+from torchmetrics import MeanMetric
+from torchmetrics.classification import MulticlassAccuracy
+
+from moe_lab.errors import UserError
+from moe_lab.losses import Objective
+from moe_lab.metrics import RoutingStatistics
+from moe_lab.models import Model
+from moe_lab.outputs import MixtureOutput, Output
+from moe_lab.schedules import Plateau, Schedule
+
+Batch = tuple[Tensor, Tensor]  # normalised images [B, channels, height, width], labels [B]
+
+
+class Classifier(LightningModule):
+    """Images -> Output through `model`, with what is needed to train and judge it.
+
+    The statistics that normalise pixels travel with the weights, so that `predict` takes raw images.
+    """
+
+    mean: Tensor  # [channels]
+    std: Tensor  # [channels]
+
+    def __init__(
+        self,
+        model: Model,
+        objective: Objective,
+        num_classes: int,
+        mean: Iterable[float],
+        std: Iterable[float],
+        optimizer: Callable[[list[dict[str, Any]]], Optimizer] | None = None,
+        schedule: Schedule | Plateau | None = None,
+        steps_per_epoch: int = 1,
+        total_steps: int = 1,
+        config: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.objective = objective
+        self.num_classes = num_classes
+        self.optimizer, self.schedule = optimizer, schedule
+        self.steps_per_epoch, self.total_steps = steps_per_epoch, total_steps
+        self.config = config or {}
+        self.register_buffer("mean", torch.as_tensor(list(mean), dtype=torch.float32))
+        self.register_buffer("std", torch.as_tensor(list(std), dtype=torch.float32))
+        self.accuracy = MulticlassAccuracy(num_classes, average="micro")
+        self.loss = MeanMetric()
+        self.routing: RoutingStatistics | None = None  # sized by the first routing that is seen
+        self.train_sums: Tensor | None = None  # [3] summed loss, correct answers, images
+
+    def forward(self, images: Tensor) -> Output:
+        output: Output = self.model(images)
+        return output
+
+    @torch.inference_mode()
+    def predict(self, images: Tensor) -> Tensor:
+        """Class probabilities of raw images: uint8 [B, channels, height, width] -> [B, C]."""
+        shape = (1, -1, 1, 1)
+        pixels = images.to(self.mean.device, torch.float32) / 255
+        normalised = (pixels - self.mean.view(shape)) / self.std.view(shape)
+        was_training = self.model.training
+        self.model.eval()
+        probs = self.model(normalised).log_probs.exp()
+        self.model.train(was_training)
+        return probs
+
+    # ---- training
+
+    def on_train_epoch_start(self) -> None:
+        self.train_sums = torch.zeros(3, device=self.device)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        images, target = batch
+        output = self.model(images, every_expert=self.objective.needs_every_expert)
+        loss = self.objective(output, target)
+        total = loss.total.detach()
+        correct = (output.log_probs.detach().argmax(-1) == target).sum()
+        assert self.train_sums is not None
+        # One small tensor a step instead of self.log, which costs as much as a small network.
+        self.train_sums += torch.stack((total * len(target), correct, target.new_tensor(len(target))))
+        # Lightning writes only what is there at every n-th step, counted from 1.
+        if (self.trainer.global_step + 1) % self.trainer.log_every_n_steps == 0:
+            terms = {f"train_{name}": value for name, value in loss.terms.items()}
+            self.log_dict({"train_loss": total, **terms})
+        return loss.total
+
+    def on_train_epoch_end(self) -> None:
+        assert self.train_sums is not None
+        loss_sum, correct, images = self.train_sums.tolist()
+        if not images:
+            return
+        self.log_dict(
+            {"train_epoch_loss": loss_sum / images, "train_accuracy": correct / images},
+            sync_dist=True,
+        )
+
+    def on_validation_start(self) -> None:
+        self._refuse_nan()
+
+    def _refuse_nan(self) -> None:
+        # Looked at once an epoch: a look at every step would wait for the GPU.
+        if self.train_sums is not None and not bool(self.train_sums.isfinite().all()):
+            raise UserError(
+                f"the training loss became NaN or infinite in epoch {self.current_epoch + 1}",
+                "a finite loss",
+                "lower optimizer.lr, set trainer.gradient_clip_val=1, or find the operation with "
+                "debug=nan",
+            )
+
+    # ---- evaluation
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        self._evaluate(batch)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        self._evaluate(batch)
+
+    def _evaluate(self, batch: Batch) -> None:
+        images, target = batch
+        output = self.model(images)
+        self.accuracy.update(output.log_probs, target)
+        self.loss.update(torch.nn.functional.nll_loss(output.log_probs, target), len(target))
+        if isinstance(output, MixtureOutput):
+            if self.routing is None:
+                experts = output.routing.num_experts
+                self.routing = RoutingStatistics(experts, self.num_classes).to(self.device)
+            self.routing.update(output.routing, target)
+
+    def on_validation_epoch_end(self) -> None:
+        self._report("val")
+
+    def on_test_epoch_end(self) -> None:
+        self._report("test")
+
+    def _report(self, split: str) -> None:
+        values = {"accuracy": self.accuracy.compute(), "loss": self.loss.compute()}
+        if self.routing is not None:
+            values |= self.routing.compute()
+        self.log_dict({f"{split}_{name}": float(value) for name, value in values.items()})
+        self.accuracy.reset()
+        self.loss.reset()
+
+    def on_validation_epoch_start(self) -> None:
+        self._forget_routing()
+
+    def on_test_epoch_start(self) -> None:
+        self._forget_routing()
+
+    def _forget_routing(self) -> None:
+        # Reset before, not after, an evaluation: its counts are read once it is over.
+        if self.routing is not None:
+            self.routing.reset()
+
+    # ---- optimisation and checkpoints
+
+    def configure_optimizers(self) -> Any:
+        assert self.optimizer is not None, "a classifier without an optimizer only evaluates"
+        optimizer = self.optimizer(parameter_groups(self.model))
+        schedule = self.schedule
+        if schedule is None:
+            return optimizer
+        if isinstance(schedule, Plateau):
+            plateau = ReduceLROnPlateau(
+                optimizer, factor=schedule.factor, patience=schedule.patience
+            )
+            return {
+                "optimizer": optimizer,
+                "lr_scheduler": {"scheduler": plateau, "monitor": "val_loss"},
+            }
+
+        def factor(step: int) -> float:
+            return schedule.at(step, self.steps_per_epoch, self.total_steps)
+
+        curve = LambdaLR(optimizer, factor)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": curve, "interval": "step"}}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        # Plain containers only: anything else makes torch.load(weights_only=True) refuse the file.
+        checkpoint["moe_lab_config"] = self.config
+
+
+def parameter_groups(model: torch.nn.Module) -> list[dict[str, Any]]:
+    """Weight matrices with weight decay; biases, scales and other rows without."""
+    decayed, free = [], []
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            is_matrix = parameter.ndim >= 2 and not name.endswith("bias")
+            (decayed if is_matrix else free).append(parameter)
+    groups = [{"params": decayed}, {"params": free, "weight_decay": 0.0}]
+    return [group for group in groups if group["params"]]

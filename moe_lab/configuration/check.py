@@ -1,0 +1,261 @@
+"""Checks a whole command line before anything runs, and names every mistake in it at once.
+
+Hydra stops at the first mistake, lets `+typo=1` through and knows no ranges. So the overrides are parsed and composed here
+first, against the rules written in the configuration files; what passes goes on to Hydra unchanged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, OverrideType
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from moe_lab.configuration.location import configuration_folder
+from moe_lab.configuration.rules import Rule, rules_in_file
+from moe_lab.configuration.spelling import nearest
+from moe_lab.errors import ConfigError
+
+MOST_JOBS_CHECKED = 256  # a larger sweep is checked job by job as it runs
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """One thing that is wrong, where it was written, and what would be right."""
+
+    where: str
+    problem: str
+
+    def __str__(self) -> str:
+        return f"  {self.where}\n      {self.problem}"
+
+
+def check_overrides(config_name: str, overrides: Sequence[str], multirun: bool) -> DictConfig:
+    """Compose the first job of a command line; ConfigError lists every mistake in it."""
+    with initialize_config_dir(str(configuration_folder()), version_base="1.3"):
+        loader = GlobalHydra.instance().config_loader()
+        checker = _Checker(loader, config_name, multirun)
+        try:
+            return checker.check(overrides)
+        except (HydraException, OmegaConfBaseException, ValueError) as error:
+            first_lines = " ".join(str(error).split())
+            raise ConfigError(first_lines, todo=f"python -m moe_lab.{config_name} --help") from None
+
+
+class CommandLineError(ConfigError):
+    """All that is wrong with a command line."""
+
+    def __init__(self, config_name: str, mistakes: Sequence[Mistake]) -> None:
+        self.mistakes = list(mistakes)
+        self.help = f"python -m moe_lab.{config_name} --help"
+        super().__init__("\n".join(str(mistake) for mistake in mistakes))
+
+    def lines(self) -> list[str]:
+        count = len(self.mistakes)
+        heading = f"  {count} mistake{'s' if count > 1 else ''} on the command line; nothing was run"
+        shown = [str(mistake) for mistake in self.mistakes]
+        return [heading, "", *shown, "", f"  {self.help} lists what there is"]
+
+
+def rules_for(loader: ConfigLoader, config_name: str, overrides: list[str]) -> dict[str, Rule]:
+    """The rule of every key, from the files that these overrides select."""
+    folder = configuration_folder()
+    rules: dict[str, Rule] = {}
+    for part in loader.compute_defaults_list(config_name, overrides, RunMode.RUN).defaults:
+        path = folder / f"{part.config_path}.yaml"
+        if part.config_path is None or not path.is_file():
+            continue
+        prefix = f"{part.package}." if part.package else ""
+        rules.update({prefix + key: rule for key, rule in rules_in_file(path).items()})
+    return rules
+
+
+def check_tree(config: DictConfig, rules: dict[str, Rule]) -> list[Mistake]:
+    """Every unknown key and every value outside its rule in a composed configuration."""
+    mistakes = []
+    for key, value in leaves(config):
+        rule = rules.get(key)
+        if rule:
+            expected = rule.check(value, lambda other: OmegaConf.select(config, other))
+            if expected:
+                mistakes.append(Mistake(f"{key}={spell(value)}", f"expected {expected}"))
+        elif not _is_plumbing(key) and not any(known.startswith(f"{key}.") for known in rules):
+            mistakes.append(Mistake(key, f"there is no such key{nearest(key, rules)}"))
+    return mistakes
+
+
+def leaves(config: DictConfig, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every value of a configuration with its dotted key; interpolations of whole groups are left out."""
+    for name in config:
+        key = f"{prefix}{name}"
+        if key == "hydra":
+            continue
+        whole = OmegaConf.is_interpolation(config, name)
+        value = None if OmegaConf.is_missing(config, name) else config[name]
+        if isinstance(value, DictConfig):
+            if not whole:
+                yield from leaves(value, f"{key}.")
+        elif not OmegaConf.is_missing(config, name):
+            yield key, OmegaConf.to_container(value) if OmegaConf.is_list(value) else value
+
+
+def spell(value: Any) -> str:
+    """A value as one would type it."""
+    if value is None or isinstance(value, bool):
+        return str(value).lower().replace("none", "null")
+    return str(value)
+
+
+def _is_plumbing(key: str) -> bool:
+    return key.rsplit(".", 1)[-1] in ("_target_", "_partial_", "_recursive_", "_convert_")
+
+
+class _Checker:
+    """The steps of a check, each of which adds to the list of mistakes."""
+
+    def __init__(self, loader: ConfigLoader, config_name: str, multirun: bool) -> None:
+        self.loader, self.config_name, self.multirun = loader, config_name, multirun
+        self.groups = [group for group in loader.list_groups("") if group != "hydra"]
+        self.mistakes: list[Mistake] = []
+
+    def check(self, lines: Sequence[str]) -> DictConfig:
+        overrides = self._parse(lines)
+        groups = self._existing_groups([o for o in overrides if self._is_group(o)])
+        base = self._compose([_first_choice(o) for o in groups])
+        rules = rules_for(self.loader, self.config_name, [_first_choice(o) for o in groups])
+        settings = [o for o in overrides if not self._is_group(o)]
+        sound = [o for o in settings if self._is_sound(o, base, rules)]
+        config = self._check_jobs([o.input_line or "" for o in (*groups, *sound)])
+        if self.mistakes:
+            raise CommandLineError(self.config_name, self.mistakes)
+        return config
+
+    def _parse(self, lines: Sequence[str]) -> list[Override]:
+        parser = OverridesParser.create()
+        parsed = []
+        for line in lines:
+            try:
+                override = parser.parse_override(line)
+            except HydraException:
+                self._add(line, "expected key=value, quoted if the value has spaces or commas")
+                continue
+            if override.is_sweep_override() and not self.multirun:
+                self._add(line, "several values need -m in front: python -m moe_lab.train -m ...")
+            parsed.append(override)
+        return parsed
+
+    def _is_group(self, override: Override) -> bool:
+        key = override.key_or_group
+        return key in self.groups or key.startswith("hydra/")
+
+    def _existing_groups(self, overrides: list[Override]) -> list[Override]:
+        """The group choices that exist and fit together; the others become mistakes."""
+        fitting: list[Override] = []
+        primary = {g: i for i, g in enumerate(self._choices([]))}
+        for override in sorted(overrides, key=lambda o: primary.get(o.key_or_group, len(primary))):
+            group, line = override.key_or_group, override.input_line or ""
+            options = self.loader.get_group_options(group)
+            wrong = [v for v in _values(override) if v is not None and str(v) not in options]
+            for value in wrong:
+                hint = f"{nearest(str(value), options)}\n      {group}: {', '.join(options)}"
+                self._add(f"{group}={value}", f"no such {group}{hint}")
+            if wrong:
+                continue
+            selected = [_first_choice(o) for o in fitting]
+            if override.type == OverrideType.CHANGE and group not in self._choices(selected):
+                having = ", ".join(self._choices(selected))
+                chosen = " ".join(selected) or "the default model"
+                self._add(line, f"nothing in {chosen} uses a {group}; groups in use: {having}")
+            else:
+                fitting.append(override)
+        return fitting
+
+    def _choices(self, overrides: list[str]) -> dict[str, Any]:
+        defaults = self.loader.compute_defaults_list(self.config_name, overrides, RunMode.RUN)
+        choices = defaults.overrides.known_choices
+        return {group: choice for group, choice in choices.items() if group in self.groups}
+
+    def _compose(self, overrides: list[str]) -> DictConfig:
+        config = compose(self.config_name, list(overrides), return_hydra_config=True)
+        HydraConfig.instance().set_config(config)  # for ${hydra:runtime.choices...}
+        return config
+
+    def _is_sound(self, override: Override, base: DictConfig, rules: dict[str, Rule]) -> bool:
+        """Whether a key exists and its values are allowed, as far as that depends on no other key."""
+        key, line = override.key_or_group, override.input_line or ""
+        before = len(self.mistakes)
+        if key.startswith("hydra.") or override.is_delete():
+            return True
+        if key not in rules and not any(known.startswith(f"{key}.") for known in rules):
+            if not _is_plumbing(key) or OmegaConf.select(base, key) is None:
+                self._add(line, f"there is no key '{key}'{nearest(key, [*rules, *self.groups])}")
+        elif key in rules and rules[key].is_wired:
+            self._add(line, f"'{key}' follows from other settings: {rules[key].meaning}")
+        elif key in rules:
+            for value in _values(override):
+                expected = rules[key].check(value, lambda other: None)
+                if expected and not str(value).startswith("${"):
+                    meaning = rules[key].meaning
+                    self._add(f"{key}={spell(value)}", f"expected {expected}; {meaning}")
+        return len(self.mistakes) == before
+
+    def _check_jobs(self, lines: list[str]) -> DictConfig:
+        """Compose every job of the line as it will run and check all of its values."""
+        jobs = self._jobs(lines)
+        config = DictConfig({})
+        for job in jobs[:MOST_JOBS_CHECKED]:
+            config = self._compose(job)
+            for mistake in check_tree(config, rules_for(self.loader, self.config_name, job)):
+                if mistake not in self.mistakes:
+                    self.mistakes.append(mistake)
+        return config if len(jobs) == 1 else self._compose(jobs[0])
+
+    def _jobs(self, lines: list[str]) -> list[list[str]]:
+        if not self.multirun:
+            return [lines]
+        from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+
+        overrides = OverridesParser.create().parse_overrides(lines)
+        batches = BasicSweeper.split_arguments(overrides, max_batch_size=None)
+        return [list(job) for batch in batches for job in batch]
+
+    def _add(self, where: str, problem: str) -> None:
+        self.mistakes.append(Mistake(where, problem))
+
+
+def _values(override: Override) -> list[Any]:
+    """The values that an override asks for: several in a choice sweep, none in a deletion."""
+    if override.is_delete() and override.value() is None:
+        return []
+    if override.is_choice_sweep():
+        return [_plain(v) for v in override.sweep_iterator()]
+    if override.is_sweep_override():
+        return []  # ranges and globs: every value is checked when the jobs are composed
+    return [_plain(override.value())]
+
+
+def _plain(value: Any) -> Any:
+    """A parsed value as Python sees it: quoted strings are strings, and `1e-3` from a sweep is a number."""
+    if isinstance(value, str):
+        parsed = OverridesParser.create().parse_override(f"x={value}").value() if value else value
+        return parsed if isinstance(parsed, int | float | bool) else value
+    if type(value).__name__ == "QuotedString":
+        return value.text
+    return [_plain(v) for v in value] if isinstance(value, list) else value
+
+
+def _first_choice(override: Override) -> str:
+    if override.is_sweep_override():
+        first = next(iter(override.sweep_string_iterator()))
+        return f"{override.get_key_element()}={first}"
+    return override.input_line or ""

@@ -1,0 +1,82 @@
+"""The text of --help, written from the configuration files, so that it cannot fall behind them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import yaml
+
+from moe_lab.configuration.location import configuration_folder
+
+GROUPS = {
+    "model": "what answers: one network, or a mixture of experts",
+    "router": "who is asked: how a mixture chooses experts for an image",
+    "gate": "the network inside a router that scores the experts",
+    "expert": "what each expert is",
+    "combine": "how the experts' answers become one",
+    "loss": "what is minimised, and what keeps experts in use",
+    "backbone": "what comes before router and experts",
+    "dataset": "which images",
+    "trainer": "which device, how long, which precision",
+    "optimizer": "how weights are updated",
+    "scheduler": "how the learning rate changes",
+    "callbacks": "checkpoints, early stopping, progress",
+    "logger": "dashboards beside the run directory",
+    "experiment": "complete settings with a known result",
+    "debug": "small runs that find mistakes",
+}
+
+COMMANDS = {
+    "train": (
+        ("python -m moe_lab.train", "a sparse mixture on MNIST"),
+        ("python -m moe_lab.train model=sparse router.top_k=4", "four experts an image"),
+        ("python -m moe_lab.train model=dense expert.hidden=512", "the baseline to beat"),
+        ("python -m moe_lab.train router=softmax expert.dropout=0.1", "another router"),
+        ("python -m moe_lab.train loss.terms.router_z.weight=1e-3", "another loss"),
+        ("python -m moe_lab.train dataset=cifar10 backbone=conv", "colour pictures"),
+        ("python -m moe_lab.train -m model=dense,standard,sparse seed=0,1,2", "a sweep: nine runs"),
+        ("python -m moe_lab.train experiment=smoke", "does it work? in seconds"),
+    ),
+    "eval": (
+        ("python -m moe_lab.eval run=outputs/RUN", "test accuracy of the best weights"),
+        ("python -m moe_lab.eval run=outputs/RUN split=val checkpoint=last", "another choice"),
+    ),
+}
+HEADINGS = {
+    "train": "Train a classifier on images and keep a record of it in a run directory.",
+    "eval": "Evaluate a trained run again.",
+}
+
+
+def help_text(config_name: str) -> str:
+    """What an entry point does, its groups or keys, and commands to copy."""
+    folder = configuration_folder()
+    width = max(len(command) for command, _ in COMMANDS[config_name])
+    commands = [f"  {command:<{width}}  # {why}" for command, why in COMMANDS[config_name]]
+    parts = [HEADINGS[config_name], "", "Commands to copy:", "", *commands, ""]
+    if config_name == "train":
+        parts += ["Groups (GROUP=OPTION), their options, and any key of an option as GROUP.KEY=VALUE:", ""]
+        for group, meaning in GROUPS.items():
+            parts += [f"  {group:<11}{meaning}", f"             {', '.join(options(group))}"]
+    parts += ["", "Keys:" if config_name != "train" else "Other keys:", ""]
+    parts += own_keys(folder / f"{config_name}.yaml")
+    parts += [
+        "",
+        f"The whole configuration: python -m moe_lab.{config_name} --cfg job",
+        "Folder of the configuration files, each key with its meaning: conf/",
+    ]
+    return "\n".join(parts)
+
+
+def options(group: str) -> list[str]:
+    """The names that can be typed after GROUP=."""
+    return sorted(path.stem for path in (configuration_folder() / group).glob("*.yaml"))
+
+
+def own_keys(path: Path) -> list[str]:
+    """A line for each key of the main file: name, default, meaning."""
+    from moe_lab.configuration.rules import rules_in_file
+
+    values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    rules = rules_in_file(path)
+    return [f"  {key:<16}{rule.meaning} ({rule.text}; {values[key]})" for key, rule in rules.items()]

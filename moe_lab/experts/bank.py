@@ -1,0 +1,60 @@
+"""What every bank of experts offers to a mixture."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from torch import Tensor, nn
+
+from moe_lab.experts.plan import Plan
+
+
+class ExpertBank(nn.Module, ABC):
+    """E experts behind one call. features [B, ...], plan of N pairs -> answers [N, out]"""
+
+    def __init__(self, num_experts: int, in_features: int, out_features: int) -> None:
+        super().__init__()
+        check_positive(num_experts=num_experts, in_features=in_features, out_features=out_features)
+        self.num_experts = num_experts
+        self.in_features = in_features
+        self.out_features = out_features
+
+    @abstractmethod
+    def forward(self, features: Tensor, plan: Plan) -> Tensor: ...
+
+    @abstractmethod
+    def parameters_per_expert(self) -> list[int]:
+        """How many parameters each expert owns."""
+
+
+def check_positive(**sizes: int) -> None:
+    for name, size in sizes.items():
+        if size < 1:
+            raise ValueError(f"{name} must be a positive integer, got {size}")
+
+
+def check_dropout(dropout: float) -> None:
+    if not 0.0 <= dropout < 1.0:
+        raise ValueError(f"dropout must be at least 0 and below 1, got {dropout}")
+
+
+def hidden_widths(hidden: int | list[int]) -> list[int]:
+    """The widths of the hidden layers, one or several."""
+    widths = [hidden] if isinstance(hidden, int) else list(hidden)
+    if not widths:
+        raise ValueError("hidden must be a positive integer or a list of them, got []")
+    check_positive(**{f"hidden[{index}]": width for index, width in enumerate(widths)})
+    return widths
+
+
+def activation_module(activation: str, in_place: bool = False) -> nn.Module:
+    """The named nonlinearity; only relu can work in place without keeping a copy of its input."""
+    if activation == "relu":
+        return nn.ReLU(inplace=in_place)
+    if activation not in _ACTIVATIONS:
+        allowed = ", ".join(["relu", *_ACTIVATIONS])
+        raise ValueError(f"activation must be one of {allowed}, got {activation!r}")
+    return _ACTIVATIONS[activation]()
+
+
+_ACTIVATIONS: dict[str, type[nn.Module]] = {"gelu": nn.GELU, "silu": nn.SiLU}

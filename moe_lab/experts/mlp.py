@@ -1,0 +1,49 @@
+"""A bank of perceptrons whose weights are stacked, so that all experts are a few large products."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import final
+
+from torch import Tensor, nn
+
+from moe_lab.experts.bank import ExpertBank, activation_module, check_dropout, hidden_widths
+from moe_lab.experts.plan import Plan
+from moe_lab.experts.stacked import StackedLinear
+
+
+@final
+class MLPExperts(ExpertBank):
+    """E perceptrons with one or more hidden layers. [B, ...] -> [N, out]"""
+
+    def __init__(
+        self,
+        num_experts: int,
+        in_features: int,
+        hidden: int | list[int],
+        out_features: int,
+        dropout: float = 0.0,
+        activation: str = "relu",
+    ) -> None:
+        super().__init__(num_experts, in_features, out_features)
+        check_dropout(dropout)
+        widths = [in_features, *hidden_widths(hidden), out_features]
+        layers = [StackedLinear(num_experts, *pair) for pair in pairwise(widths)]
+        self.first, self.rest = layers[0], nn.ModuleList(layers[1:])
+        # In place: a fresh [N, H] costs more than the activation itself (8.9 against 0.6 ms).
+        self.activation = activation_module(activation, in_place=True)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, features: Tensor, plan: Plan) -> Tensor:
+        flat = features.flatten(1)  # [B, D]
+        if plan.is_dense:  # without E copies of the images
+            answers = self.first.every(flat)
+        else:
+            answers = self.first(plan.gather(flat), plan.counts)
+        for layer in self.rest:
+            answers = layer(self.dropout(self.activation(answers)), plan.counts)
+        return answers
+
+    def parameters_per_expert(self) -> list[int]:
+        total = sum(parameter.numel() for parameter in self.parameters())
+        return [total // self.num_experts] * self.num_experts

@@ -1,0 +1,58 @@
+"""The mixture of experts, dense or sparse: the router's weights decide which."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from moe_lab.combine import Combine
+from moe_lab.experts import ExpertBank, Plan
+from moe_lab.models.base import Model, check_expert_count
+from moe_lab.outputs import MixtureOutput, Output
+from moe_lab.routers import Router
+
+
+class Mixture(Model):
+    """Backbone, router, experts and combine rule: images -> MixtureOutput.
+
+    1. features = backbone(images)              [B, ...]
+    2. routing = router(features)               [B, E], exactly 0 where an expert is not used
+    3. answers = experts(features, plan)        [N, C], only for the N non-zero weights
+    4. log_probs = combine(answers, plan)       [B, C]
+    """
+
+    output_type: ClassVar[type[Output]] = MixtureOutput
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        router: Router,
+        experts: ExpertBank,
+        combine: Combine,
+        num_experts: int,
+    ) -> None:
+        super().__init__()
+        check_expert_count(experts, num_experts)
+        if router.num_experts != num_experts:
+            raise ValueError(
+                f"model.num_experts is {num_experts}, but the router chooses among "
+                f"{router.num_experts}"
+            )
+        self.backbone = backbone
+        self.router = router
+        self.experts = experts
+        self.combine = combine
+
+    def forward(self, images: Tensor, *, every_expert: bool = False) -> MixtureOutput:
+        features = self.backbone(images)
+        routing = self.router(features)
+        plan = Plan.from_weights(routing.weights)
+        if not every_expert:
+            return MixtureOutput(self.combine(self.experts(features, plan), plan), routing)
+        # Computed once for everybody, then picked: dropout then agrees between the two readings.
+        everyone = Plan.every(len(images), self.experts.num_experts, images.device)
+        answers = self.experts(features, everyone)
+        chosen = answers[plan.expert * len(images) + plan.row]
+        expert_log_probs = self.combine.expert_log_probs(answers, everyone)
+        return MixtureOutput(self.combine(chosen, plan), routing, expert_log_probs)

@@ -1,0 +1,24 @@
+"""One network without a router."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from moe_lab.experts import ExpertBank, Plan
+from moe_lab.models.base import Model, check_expert_count
+from moe_lab.outputs import Output
+
+
+class Single(Model):
+    """The dense baseline: any expert, alone, on every image. Images -> Output [B, C]."""
+
+    def __init__(self, backbone: nn.Module, experts: ExpertBank, num_experts: int = 1) -> None:
+        super().__init__()
+        check_expert_count(experts, 1)
+        self.backbone = backbone
+        self.experts = experts
+
+    def forward(self, images: Tensor, *, every_expert: bool = False) -> Output:
+        features = self.backbone(images)
+        plan = Plan.every(len(images), 1, images.device)
+        return Output(self.experts(features, plan).float().log_softmax(-1))

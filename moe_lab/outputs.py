@@ -1,0 +1,54 @@
+"""What every model returns, and the one axis legend of the project.
+
+Axis legend, used in every docstring, comment and einsum:
+
+    B images   E experts   C classes   T passes   D features   H hidden   N (expert, image) pairs, sorted by expert
+
+Routers, experts, combine rules, losses, metrics and callbacks meet only here: nothing else is shared between them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Routing:
+    """Who is asked: the answer of a router for one batch.
+
+    One dense matrix stands for every kind of routing. The pattern of non-zero `weights` *is* the dispatch plan, so an
+    expert whose weight is exactly 0 is not computed.
+    """
+
+    logits: Tensor  # [B, E] float32, the gate's clean scores before noise
+    probs: Tensor  # [B, E] rows sum to 1; losses differentiate through these
+    weights: Tensor  # [B, E] what multiplies each answer; exactly 0 where an expert is not used
+    selection_probs: Tensor | None = None  # [B, E] P(picked) under the router's own noise, where it has any
+
+    @property
+    def num_experts(self) -> int:
+        return self.weights.shape[-1]
+
+
+@dataclass(frozen=True)
+class Output:
+    """What any model says about a batch of images."""
+
+    log_probs: Tensor  # [B, C] rows are proper log-probabilities
+
+
+@dataclass(frozen=True)
+class MixtureOutput(Output):
+    """The output of a mixture: the answer, who gave it, and every expert's own answer when somebody asked for it."""
+
+    routing: Routing
+    expert_log_probs: Tensor | None = None  # [B, E, C]
+
+
+@dataclass(frozen=True)
+class IterativeOutput(Output):
+    """The output of a model that answers several times; `log_probs` is its final word."""
+
+    pass_log_probs: Tensor  # [T, B, C]

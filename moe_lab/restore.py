@@ -1,0 +1,47 @@
+"""Gives back a trained model from its run directory."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import OmegaConf
+
+from moe_lab.classifier import Classifier
+from moe_lab.composition import build_classifier
+from moe_lab.errors import UserError
+from moe_lab.run_directory import RunDirectory
+
+
+def load(run_dir: str | Path, checkpoint: str = "best") -> Classifier:
+    """The trained classifier of a run, in evaluation mode on the CPU.
+
+    `classifier(images)` takes normalised images, `classifier.predict(images)` raw uint8 ones. Raises UserError where the run
+    or its checkpoint cannot be read.
+    """
+    run = RunDirectory(run_dir)
+    classifier = build_classifier(OmegaConf.create(run.read_config()))
+    classifier.load_state_dict(read_checkpoint(run.checkpoint(checkpoint))["state_dict"])
+    return classifier.eval()
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """The content of a checkpoint file, which holds tensors and plain containers only."""
+    if not path.is_file():
+        raise UserError(
+            f"there is no checkpoint {path}",
+            "the weights of a run that trained for at least one epoch",
+            "train again, or name another run",
+        )
+    try:
+        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, pickle.UnpicklingError, EOFError, OSError) as error:
+        first_line = str(error).strip().splitlines()[0] if str(error).strip() else "empty file"
+        raise UserError(
+            f"the checkpoint {path} cannot be read: {first_line}",
+            "a complete file written by moe_lab",
+            "use checkpoint=last or best, whichever is whole, or train again",
+        ) from None
+    return content

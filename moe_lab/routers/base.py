@@ -1,0 +1,30 @@
+"""The contract of a router: features in, Routing out, always in float32."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+from moe_lab.outputs import Routing
+
+
+class Router(nn.Module, ABC):
+    """Decides which experts answer for an image: features [B, ...] -> Routing [B, E].
+
+    A new router implements `route` and nothing else. It may draw noise only while `self.training`, keeps no state
+    about the batch, and knows neither losses nor experts.
+    """
+
+    num_experts: int
+
+    def forward(self, features: Tensor) -> Routing:
+        # Half precision turns close scores into ties and moves images between experts, so
+        # autocast stops here whatever the rest of the network runs in.
+        with torch.autocast(features.device.type, enabled=False):
+            return self.route(features.float())
+
+    @abstractmethod
+    def route(self, features: Tensor) -> Routing:
+        """float32 features [B, ...] -> Routing."""

@@ -1,0 +1,55 @@
+"""Gates: the small networks inside a router that score each expert, features [B, ...] -> [B, E]."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+
+class LinearGate(nn.Module):
+    """One linear layer: [B, D] -> [B, E].
+
+    The weights start small but never at zero: with equal scores, top-k sends every image to the same experts, and those
+    are the only ones that ever learn.
+    """
+
+    def __init__(self, in_features: int, num_experts: int, init_std: float = 0.02) -> None:
+        super().__init__()
+        check_gate_sizes(num_experts, init_std)
+        self.num_experts = num_experts
+        self.linear = nn.Linear(in_features, num_experts, bias=False)
+        nn.init.normal_(self.linear.weight, std=init_std)
+
+    def forward(self, features: Tensor) -> Tensor:
+        scores: Tensor = self.linear(features.flatten(1))
+        return scores
+
+
+class MLPGate(nn.Module):
+    """A hidden layer before the scores: [B, D] -> [B, H] -> [B, E]."""
+
+    def __init__(
+        self, in_features: int, hidden: int, num_experts: int, init_std: float = 0.02
+    ) -> None:
+        super().__init__()
+        check_gate_sizes(num_experts, init_std)
+        if hidden < 1:
+            raise ValueError(f"gate.hidden must be at least 1, got {hidden}")
+        self.num_experts = num_experts
+        self.hidden = nn.Linear(in_features, hidden)
+        self.scores = nn.Linear(hidden, num_experts, bias=False)
+        nn.init.normal_(self.scores.weight, std=init_std)
+
+    def forward(self, features: Tensor) -> Tensor:
+        scores: Tensor = self.scores(self.hidden(features.flatten(1)).relu())
+        return scores
+
+
+def check_gate_sizes(num_experts: int, init_std: float) -> None:
+    """Refuse a gate that has nothing to choose from or starts with all experts tied."""
+    if num_experts < 1:
+        raise ValueError(f"num_experts must be at least 1, got {num_experts}")
+    if init_std <= 0:
+        raise ValueError(
+            f"gate.init_std must be above 0, got {init_std}: equal scores tie, and every image "
+            "would go to the same experts"
+        )

@@ -1,0 +1,69 @@
+"""Noisy top-k routing (Shazeer et al. 2017, equations 3 to 5, appendix A equations 8 and 9)."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from moe_lab.outputs import Routing
+from moe_lab.routers.base import Router
+from moe_lab.routers.top_k import Normalize, keep_top_k, resolve_normalize
+
+# The least noise, so that selection_probs never divides by zero (the authors' 1e-2).
+MIN_NOISE = 1e-2
+
+
+class NoisyTopKRouter(Router):
+    """Top-k of logits + noise_std * N(0, 1) * (softplus(noise scores) + 0.01), noise in training only.
+
+    `probs` is the softmax of the noisy scores, `weights` keeps its top_k, and `selection_probs` [B, E] is the probability
+    that an expert is among the top_k when only its own noise is drawn again; None without noise.
+    """
+
+    def __init__(
+        self,
+        gate: nn.Module,
+        in_features: int,
+        top_k: int = 2,
+        noise_std: float = 1.0,
+        normalize: Normalize = "auto",
+    ) -> None:
+        super().__init__()
+        if noise_std < 0:
+            raise ValueError(f"router.noise_std must be at least 0, got {noise_std}")
+        self.gate = gate
+        self.num_experts = int(gate.num_experts)
+        self.top_k = top_k
+        self.noise_std = noise_std
+        self.normalize = resolve_normalize(normalize, top_k, self.num_experts)
+        self.noise = nn.Linear(in_features, self.num_experts, bias=False)
+        nn.init.zeros_(self.noise.weight)
+
+    def route(self, features: Tensor) -> Routing:
+        logits = self.gate(features)
+        scores, selection_probs = logits, None
+        if self.training and self.noise_std > 0:
+            spread = functional.softplus(self.noise(features.flatten(1))) + MIN_NOISE
+            spread = self.noise_std * spread
+            scores = logits + spread * torch.randn_like(logits)
+            selection_probs = probability_of_selection(logits, scores, spread, self.top_k)
+        probs = scores.softmax(-1)
+        weights = keep_top_k(probs, self.top_k, self.normalize)
+        return Routing(logits, probs, weights, selection_probs)
+
+
+def probability_of_selection(logits: Tensor, scores: Tensor, spread: Tensor, top_k: int) -> Tensor:
+    """P(an expert is in the top_k when its noise alone is redrawn), all [B, E] (equations 8 and 9).
+
+    The threshold is the k-th largest of the *other* scores: the (k+1)-th largest of all for an expert that is in, the k-th for
+    one that is out.
+    """
+    if top_k == logits.shape[-1]:
+        return torch.ones_like(logits)
+    largest = scores.topk(top_k + 1, dim=-1).values
+    to_stay, to_enter = largest[:, top_k, None], largest[:, top_k - 1, None]
+    threshold = torch.where(scores > to_stay, to_stay, to_enter)
+    return 0.5 * (1 + torch.erf((logits - threshold) / (spread * math.sqrt(2))))

@@ -1,0 +1,46 @@
+"""Keeps one job from changing the next job of the same process."""
+
+from __future__ import annotations
+
+import os
+import random
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+
+
+@contextmanager
+def sandbox() -> Iterator[None]:
+    """Restore environment variables, global switches of torch, random states and warning filters afterwards.
+
+    Lightning leaves deterministic mode on, writes PL_GLOBAL_SEED, and W&B writes WANDB_*: without this the result of a
+    sweep's job depends on the jobs before it.
+    """
+    environment = dict(os.environ)
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    benchmark, precision = torch.backends.cudnn.benchmark, torch.get_float32_matmul_precision()
+    cudnn_deterministic = torch.backends.cudnn.deterministic
+    states = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    threads = torch.get_num_threads()
+    grad = torch.is_grad_enabled()
+    try:
+        with warnings.catch_warnings():
+            yield
+    finally:
+        os.environ.clear()
+        os.environ.update(environment)
+        torch.use_deterministic_algorithms(deterministic)
+        torch.backends.cudnn.benchmark = benchmark
+        torch.backends.cudnn.deterministic = cudnn_deterministic
+        torch.set_float32_matmul_precision(precision)
+        torch.set_num_threads(threads)
+        torch.set_grad_enabled(grad)
+        random.setstate(states[0])
+        np.random.set_state(states[1])
+        torch.set_rng_state(states[2])
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats()

@@ -1,0 +1,169 @@
+"""One training run from a composed configuration to its summary."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning import Trainer, seed_everything
+from omegaconf import DictConfig, OmegaConf
+
+from moe_lab import composition, console, costs
+from moe_lab.callbacks import Stopwatch
+from moe_lab.classifier import Classifier
+from moe_lab.data import ImageData
+from moe_lab.environment import describe_environment
+from moe_lab.loggers import JSONLinesLogger
+from moe_lab.loggers.wandb import finish_run
+from moe_lab.restore import read_checkpoint
+from moe_lab.run_directory import RunDirectory, config_hash
+
+log = logging.getLogger("moe_lab")
+INTERRUPTED = {None: 143, 1: 130}  # what Lightning exits with after SIGTERM and after Ctrl-C
+
+
+class Interrupted(Exception):
+    """The run was stopped by a signal; what it reached is in its summary."""
+
+    def __init__(self, exit_code: int, summary: dict[str, Any]) -> None:
+        super().__init__(f"interrupted, exit code {exit_code}")
+        self.exit_code, self.summary = exit_code, summary
+
+
+class TrainingRun:
+    """Trains one configuration, tests the best weights once, and keeps the record.
+
+    1. data are read, and what only they can tell is written into the configuration
+    2. model, objective, loggers and trainer are built under the seed
+    3. training, with a validation after every epoch
+    4. the best weights are validated and tested, unless a signal ended the training
+    5. summary.json says what came out
+    """
+
+    def __init__(self, config: DictConfig, data: ImageData, choices: dict[str, Any]) -> None:
+        self.config, self.data, self.choices = config, data, choices
+        self.directory = RunDirectory(config.run_dir)
+        self.stopwatch = Stopwatch()
+        self.loggers: list[Any] = []
+        self.plain: dict[str, Any] = {}
+
+    def run(self) -> dict[str, Any]:
+        """The summary of the run; raises Interrupted after a signal."""
+        composition.fill_in_data(self.config, self.data)
+        seed_everything(self.config.seed, verbose=False)
+        self.record_start()
+        exit_code = 1
+        try:
+            classifier, trainer = self.build()
+            exit_code = self.fit(trainer, classifier)
+            if exit_code:
+                summary = self.summarise("interrupted", trainer, classifier)
+                raise Interrupted(exit_code, summary)
+            return self.summarise("done", trainer, classifier)
+        finally:
+            for logger in self.loggers:
+                finish_run(logger, exit_code)
+
+    def record_start(self) -> None:
+        resolved = OmegaConf.to_container(self.config, resolve=True)
+        assert isinstance(resolved, dict)
+        self.plain = {str(key): value for key, value in resolved.items()}
+        tree = console.print_config(self.config, self.choices)
+        log.info("%s", tree)
+        self.directory.write_config(self.plain)
+        about = {
+            "name": self.data.name,
+            "copy": self.data.copy,
+            "fingerprint": self.data.fingerprint,
+            "sizes": self.data.sizes,
+        }
+        content = describe_environment(about, sys.argv)
+        self.directory.write_json(self.directory.environment, content)
+
+    def build(self) -> tuple[Classifier, Trainer]:
+        batches = len(self.data.loader("train"))
+        length = composition.training_length(self.config, batches)
+        classifier = composition.build_classifier(self.config, length)
+        self.loggers = [
+            JSONLinesLogger(self.directory.metrics),
+            *composition.build_loggers(self.config),
+        ]
+        for logger in self.loggers:
+            logger.log_hyperparams(self.plain)
+        callbacks = [*composition.build_callbacks(self.config), self.stopwatch]
+        return classifier, composition.build_trainer(self.config, callbacks, self.loggers)
+
+    def fit(self, trainer: Trainer, classifier: Classifier) -> int:
+        """0, or the exit code of the signal that ended the training."""
+        try:
+            trainer.fit(classifier, datamodule=self.data)
+        except SystemExit as stop:
+            code = stop.code if stop.code in INTERRUPTED else 1
+            return INTERRUPTED[code]  # type: ignore[index]
+        except KeyboardInterrupt:
+            return 130
+        return 130 if trainer.interrupted else 0
+
+    def summarise(self, status: str, trainer: Trainer, classifier: Classifier) -> dict[str, Any]:
+        best = self.directory.checkpoint("best")
+        measured: dict[str, Any] = {}
+        if best.is_file():
+            classifier.load_state_dict(read_checkpoint(best)["state_dict"])
+        if status == "done":
+            measured = self.evaluate(trainer, classifier)
+        else:
+            seen = trainer.callback_metrics
+            measured = {k: float(seen[k]) for k in ("val_accuracy", "val_loss") if k in seen}
+        summary = {**self.identity(status), **measured, **self.costs(classifier)}
+        self.directory.write_json(self.directory.summary, summary)
+        return summary
+
+    def evaluate(self, trainer: Trainer, classifier: Classifier) -> dict[str, Any]:
+        """Validation and test of the best weights; the one time that test images are read."""
+        validated = trainer.validate(classifier, datamodule=self.data, verbose=False)[0]
+        tested = trainer.test(classifier, datamodule=self.data, verbose=False)[0]
+        routing = {
+            name.removeprefix("test_"): value
+            for name, value in tested.items()
+            if name not in ("test_accuracy", "test_loss")
+        }
+        return {
+            "test_accuracy": tested["test_accuracy"],
+            "test_loss": tested["test_loss"],
+            "val_accuracy": validated["val_accuracy"],
+            "val_loss": validated["val_loss"],
+            **routing,
+        }
+
+    def identity(self, status: str) -> dict[str, Any]:
+        """What the run was, whatever came out of it."""
+        return {
+            "status": status,
+            "run_name": self.config.run_name,
+            "run_dir": str(Path(self.config.run_dir)),
+            "seed": self.config.seed,
+            "config_hash": config_hash(self.plain),
+            "model": self.choices.get("model"),
+            "choices": self.choices,
+            "dataset": self.data.name,
+            "data_copy": self.data.copy,
+            "data_fingerprint": self.data.fingerprint,
+        }
+
+    def costs(self, classifier: Classifier) -> dict[str, Any]:
+        used = classifier.routing.used_share() if classifier.routing is not None else None
+        images, _ = next(iter(self.data.loader("val")))
+        model = classifier.model.to(images.device)
+        with torch.random.fork_rng():
+            flops = costs.flops_per_image(model, images[:256])
+        return {
+            "epochs": self.stopwatch.epochs,
+            "params_total": costs.params_total(model),
+            "params_active": costs.params_active(model, used),
+            "flops_per_image": flops,
+            "train_seconds": self.stopwatch.train_seconds,
+            "images_per_second": self.stopwatch.images_per_second,
+        }
