@@ -30,7 +30,7 @@ def evaluate_run(request: DictConfig) -> dict[str, Any]:
     refuse_other_data(run, data.fingerprint)
     config.trainer.limit_test_batches = 1.0
     trainer: Trainer = composition.build_trainer(config, [], [])
-    loader = data.loader(request.split, trainer.strategy.root_device, shuffle=False)
+    loader = data.loader(request.split, trainer.strategy.root_device, training=False)
     measured = trainer.test(classifier, dataloaders=loader, verbose=False)[0]
     result = {
         "run": str(Path(request.run)),

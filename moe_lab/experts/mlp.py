@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import final
+from typing import cast, final
 
 from torch import Tensor, nn
 
 from moe_lab.experts.bank import ExpertBank, activation_module, check_dropout, hidden_widths
 from moe_lab.experts.plan import Plan
-from moe_lab.experts.stacked import StackedLinear
+from moe_lab.experts.stacked import StackedLinear, relu_perceptron
 
 
 @final
@@ -38,11 +38,20 @@ class MLPExperts(ExpertBank):
         flat = features.flatten(1)  # [B, D]
         if plan.is_dense:  # without E copies of the images
             answers = self.first.every(flat)
+        elif self._is_relu_perceptron():
+            last = cast(StackedLinear, self.rest[0])
+            return relu_perceptron(plan.gather(flat), self.first, last, plan.counts)
         else:
             answers = self.first(plan.gather(flat), plan.counts)
         for layer in self.rest:
             answers = layer(self.dropout(self.activation(answers)), plan.counts)
         return answers
+
+    def _is_relu_perceptron(self) -> bool:
+        # One fused step takes 1.3 times a dense network of the same FLOPs, layer by layer 1.43
+        # (8192 rows, 256 -> 512 -> 256, 2 of 64 experts, 2 CPU threads).
+        drops = self.training and self.dropout.p > 0.0
+        return len(self.rest) == 1 and isinstance(self.activation, nn.ReLU) and not drops
 
     def parameters_per_expert(self) -> list[int]:
         total = sum(parameter.numel() for parameter in self.parameters())

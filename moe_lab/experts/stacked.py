@@ -57,6 +57,15 @@ class StackedLinear(nn.Module):
         return rows.to(dtype), self.weight.to(dtype), bias
 
 
+def relu_perceptron(
+    rows: Tensor, first: StackedLinear, last: StackedLinear, counts: Sequence[int]
+) -> Tensor:
+    """last(relu(first(rows))) in one go. [N, in] -> [N, out]"""
+    rows, *parameters = first._autocast(rows)
+    parameters += last._autocast(rows)[1:]
+    return _SegmentedPerceptron.apply(rows, *parameters, counts)
+
+
 def _batched(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """[E, n, in] x [E, in, out] -> [E * n, out]"""
     if bias is None:
@@ -78,20 +87,7 @@ class _SegmentedLinear(torch.autograd.Function):
     ) -> Tensor:
         ctx.save_for_backward(rows, weight)
         ctx.counts = counts
-        shape = (len(rows), weight.shape[2])
-        if bias is None:
-            out = _buffer(rows, *shape)
-            _multiply_segments(out.split(counts), rows.split(counts), weight.unbind())
-            return out
-        if _is_fresh(rows, *shape):  # let the bias be what first touches the pages
-            out = bias.repeat_interleave(torch.tensor(counts), 0, output_size=shape[0])
-            starts: Sequence[Tensor] = out.split(counts)
-        else:
-            out, starts = rows.new_empty(shape), bias.unbind()
-        outs = out.split(counts)
-        for start, own, layer, answer in zip(starts, rows.split(counts), weight, outs, strict=True):
-            torch.addmm(start, own, layer, out=answer)
-        return out
+        return _affine(rows, weight, bias, counts)
 
     @staticmethod
     @once_differentiable
@@ -112,6 +108,71 @@ class _SegmentedLinear(torch.autograd.Function):
             for own, out in zip(grads, grad_bias, strict=True):
                 torch.sum(own, 0, out=out)
         return grad_rows, grad_weight, grad_bias, None
+
+
+class _SegmentedPerceptron(torch.autograd.Function):
+    """Linear, relu, linear of each expert on its own rows. [N, in] -> [N, out]"""
+
+    # The gradient of an expert's hidden layer lives in one small buffer that stays in the cache, so
+    # that no [N, H] gradient is written, masked into a copy and read again.
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        rows: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        last_weight: Tensor,
+        last_bias: Tensor,
+        counts: Sequence[int],
+    ) -> Tensor:
+        hidden = _affine(rows, weight, bias, counts).relu_()
+        ctx.save_for_backward(rows, weight, hidden, last_weight)
+        ctx.counts = counts
+        return _affine(hidden, last_weight, last_bias, counts)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        rows, weight, hidden, last_weight = ctx.saved_tensors
+        counts, needs_rows = ctx.counts, ctx.needs_input_grad[0]
+        grad_rows = _buffer(grad, *rows.shape) if needs_rows else None
+        rows_out = grad_rows.split(counts) if grad_rows is not None else [None] * len(counts)
+        grads = [_buffer(grad, *own.shape) for own in (weight, last_weight)]
+        biases = [grad.new_empty(len(own), own.shape[2]) for own in (weight, last_weight)]
+        buffer = grad.new_empty(max(counts), hidden.shape[1])
+        segments = zip(
+            rows.split(counts), hidden.split(counts), grad.contiguous().split(counts),
+            weight.mT, last_weight.mT, rows_out, *grads, *biases, strict=True,
+        )  # fmt: skip
+        for own, active, up, first, last, down, *outs in segments:
+            inner = torch.mm(up, last, out=buffer[: len(up)])
+            torch.ops.aten.threshold_backward.grad_input(inner, active, 0, grad_input=inner)
+            torch.mm(own.t(), inner, out=outs[0])
+            torch.mm(active.t(), up, out=outs[1])
+            torch.sum(inner, 0, out=outs[2])
+            torch.sum(up, 0, out=outs[3])
+            if down is not None:
+                torch.mm(inner, first, out=down)
+        return grad_rows, grads[0], biases[0], grads[1], biases[1], None
+
+
+def _affine(rows: Tensor, weight: Tensor, bias: Tensor | None, counts: Sequence[int]) -> Tensor:
+    """rows @ weight + bias of each segment. [N, in], [E, in, out] -> [N, out]"""
+    shape = (len(rows), weight.shape[2])
+    if bias is None:
+        out = _buffer(rows, *shape)
+        _multiply_segments(out.split(counts), rows.split(counts), weight.unbind())
+        return out
+    if _is_fresh(rows, *shape):  # let the bias be what first touches the pages
+        out = bias.repeat_interleave(torch.tensor(counts), 0, output_size=shape[0])
+        starts: Sequence[Tensor] = out.split(counts)
+    else:
+        out, starts = rows.new_empty(shape), bias.unbind()
+    outs = out.split(counts)
+    for start, own, layer, answer in zip(starts, rows.split(counts), weight, outs, strict=True):
+        torch.addmm(start, own, layer, out=answer)
+    return out
 
 
 def _multiply_segments(

@@ -40,7 +40,9 @@ class MLPGate(nn.Module):
         nn.init.normal_(self.scores.weight, std=init_std)
 
     def forward(self, features: Tensor) -> Tensor:
-        scores: Tensor = self.scores(self.hidden(features.flatten(1)).relu())
+        # tanh, not ReLU: hidden units that are all positive give every image the same offset, and
+        # a fresh gate then sends most images to two or three experts.
+        scores: Tensor = self.scores(self.hidden(features.flatten(1)).tanh())
         return scores
 
 

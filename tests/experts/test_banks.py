@@ -83,10 +83,11 @@ def test_activations_equal_those_of_the_loop(activation: str) -> None:
     torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("activation", ["relu", "silu"])
 @pytest.mark.parametrize("k", [2, 4])
-def test_gradients_of_the_bank_are_right_in_double_precision(k: int) -> None:
+def test_gradients_of_the_bank_are_right_in_double_precision(k: int, activation: str) -> None:
     torch.manual_seed(0)
-    bank = MLPExperts(4, 3, 5, 2, activation="silu").double()
+    bank = MLPExperts(4, 3, 5, 2, activation=activation).double()
     plan = Plan.from_weights(routing(6, 4, k, torch.float64))
     features = torch.randn(6, 3, dtype=torch.float64, requires_grad=True)
 
@@ -113,10 +114,14 @@ def test_identical_experts_with_weights_summing_to_one_are_one_expert() -> None:
 def test_flops_are_those_of_the_used_pairs() -> None:
     bank, features = MLPExperts(8, 12, 20, 10), torch.randn(30, 12)
     per_pair = 2 * (12 * 20 + 20 * 10)
+    features.requires_grad_()
     for plan, pairs in ((Plan.from_weights(routing(30, 8, 2)), 60), (Plan.every(30, 8), 240)):
         with FlopCounterMode(display=False) as counter:
-            plan.mix(bank(features, plan))
+            out = bank(features, plan)
         assert counter.get_total_flops() == pairs * per_pair
+        with FlopCounterMode(display=False) as counter:
+            out.sum().backward()
+        assert counter.get_total_flops() == 2 * pairs * per_pair
 
 
 def test_the_list_calls_each_expert_once_on_its_own_rows() -> None:

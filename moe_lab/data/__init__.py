@@ -1,0 +1,43 @@
+"""Images: where they come from, how they are checked and split, and how batches are made."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from moe_lab.data.augment import Augment, cutout, random_flip, random_shift
+from moe_lab.data.cifar import CIFARSource
+from moe_lab.data.digits import MNIST5kSource
+from moe_lab.data.image_folder import ImageFolderSource
+from moe_lab.data.mnist import MNISTSource
+from moe_lab.data.resident import ResidentLoader
+from moe_lab.data.sources import ImageSets, Source, fingerprint
+from moe_lab.data.synthetic import SyntheticSource
+
+if TYPE_CHECKING:
+    from moe_lab.data.module import ImageData
+
+__all__ = [
+    "Augment",
+    "CIFARSource",
+    "ImageData",
+    "ImageFolderSource",
+    "ImageSets",
+    "MNIST5kSource",
+    "MNISTSource",
+    "ResidentLoader",
+    "Source",
+    "SyntheticSource",
+    "cutout",
+    "fingerprint",
+    "random_flip",
+    "random_shift",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Imports `ImageData` on first use, because Lightning takes seconds to import."""
+    if name == "ImageData":
+        from moe_lab.data.module import ImageData
+
+        return ImageData
+    raise AttributeError(f"module 'moe_lab.data' has no attribute {name!r}")

@@ -1,0 +1,253 @@
+"""From a source to loaders: classes, subset, validation split, statistics."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from lightning import LightningDataModule
+from torch import Generator, Tensor
+
+from moe_lab.data.augment import Augment
+from moe_lab.data.resident import ResidentLoader
+from moe_lab.data.sources import (
+    Source,
+    check_sets,
+    fingerprint,
+    keep_classes,
+    pixel_statistics,
+    stratified,
+)
+from moe_lab.errors import DataError
+
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What `prepare` works out once."""
+
+    parts: dict[str, tuple[Tensor, Tensor]]  # split -> images [B, ...] uint8, labels [B] int64
+    mean: Tensor  # [channels] in units of [0, 1]
+    std: Tensor  # [channels]
+    class_names: tuple[str, ...]
+    name: str
+    copy: str
+    fingerprint: str
+
+
+class ImageData(LightningDataModule):
+    """The images of one source, split, normalised and served by resident loaders.
+
+    `subset` is drawn from the training images before the validation split is cut off; both are
+    stratified by class. `classes` keeps some classes, relabelled 0, 1, ... in the given order.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        batch_size: int = 128,
+        eval_batch_size: int = 1024,
+        val_fraction: float = 0.1,
+        split_seed: int = 0,
+        subset: int | None = None,
+        classes: Sequence[int | str] | None = None,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+        augment: Augment | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        for name, value, low in (
+            ("batch_size", batch_size, 1),
+            ("eval_batch_size", eval_batch_size, 1),
+            ("split_seed", split_seed, 0),
+            ("seed", seed, 0),
+            ("subset", 1 if subset is None else subset, 1),
+        ):
+            if isinstance(value, bool) or not isinstance(value, int) or value < low:
+                raise ValueError(f"{name} must be a whole number >= {low}, got {value!r}")
+        if not 0 <= val_fraction < 1:
+            raise ValueError(f"val_fraction must be in [0, 1), got {val_fraction}")
+        if classes is not None and (not classes or len(set(classes)) < len(classes)):
+            raise ValueError(f"classes must be a list without repeats or null, got {classes}")
+        if std is not None and min(std, default=0.0) <= 0:
+            raise ValueError(f"std must be > 0 in every channel, got {std}")
+        self.source, self.augment, self.seed = source, augment, seed
+        self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
+        self.val_fraction, self.split_seed, self.subset = val_fraction, split_seed, subset
+        self.classes = None if classes is None else list(classes)
+        self._given = {"mean": mean, "std": std}
+        self._prepared: Prepared | None = None
+        self._resident: dict[tuple[str, torch.device], tuple[Tensor, Tensor]] = {}
+        self._train_loaders: dict[tuple[torch.device, int, int], ResidentLoader] = {}
+
+    def prepare(self) -> Prepared:
+        """Loads, filters, splits and measures the images; the second call costs nothing."""
+        if self._prepared is None:
+            self._prepared = self._prepare()
+        return self._prepared
+
+    def prepare_data(self) -> None:
+        # Lightning calls this on one process of a machine, so only that one downloads.
+        self.prepare()
+
+    def setup(self, stage: str) -> None:
+        self.prepare()
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.prepare().class_names)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return self.prepare().class_names
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(channels, height, width) of one image."""
+        channels, height, width = self.prepare().parts["train"][0].shape[1:]
+        return channels, height, width
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        return self.prepare().name
+
+    @property
+    def copy(self) -> str:
+        return self.prepare().copy
+
+    @property
+    def fingerprint(self) -> str:
+        return self.prepare().fingerprint
+
+    @property
+    def mean(self) -> Tensor:
+        return self.prepare().mean
+
+    @property
+    def std(self) -> Tensor:
+        return self.prepare().std
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        return {split: len(labels) for split, (_, labels) in self.prepare().parts.items()}
+
+    def train_dataloader(self) -> ResidentLoader:
+        """The same object in every epoch, so that its position can be saved and restored."""
+        place = self._place()
+        if place not in self._train_loaders:
+            self._train_loaders[place] = self.loader("train", *place)
+        return self._train_loaders[place]
+
+    def val_dataloader(self) -> ResidentLoader | list[ResidentLoader]:
+        # An empty list tells Lightning that there is no validation.
+        return self.loader("val", *self._place()) if self.sizes["val"] else []
+
+    def test_dataloader(self) -> ResidentLoader:
+        return self.loader("test", *self._place())
+
+    def loader(
+        self,
+        split: str,
+        device: torch.device | str = "cpu",
+        rank: int = 0,
+        world_size: int = 1,
+        training: bool | None = None,
+    ) -> ResidentLoader:
+        """A new loader over "train", "val" or "test"; `training` shuffles and augments.
+
+        `training` is by default what the split is for; False reads training images as they are.
+        """
+        if split not in SPLITS:
+            raise ValueError(f"split must be one of {', '.join(SPLITS)}, got {split!r}")
+        prepared = self.prepare()
+        training = split == "train" if training is None else training
+        images, labels = self._on_device(split, torch.device(device))
+        return ResidentLoader(
+            images,
+            labels,
+            self.batch_size if training else self.eval_batch_size,
+            prepared.mean,
+            prepared.std,
+            seed=self.seed,
+            shuffle=training,
+            augment=self.augment if training else None,
+            device=device,
+            rank=rank,
+            world_size=world_size,
+        )
+
+    def _place(self) -> tuple[torch.device, int, int]:
+        if self.trainer is None:
+            return torch.device("cpu"), 0, 1
+        trainer = self.trainer
+        return trainer.strategy.root_device, trainer.global_rank, trainer.world_size
+
+    def _on_device(self, split: str, device: torch.device) -> tuple[Tensor, Tensor]:
+        if (split, device) not in self._resident:
+            images, labels = self.prepare().parts[split]
+            self._resident[split, device] = images.to(device), labels.to(device)
+        return self._resident[split, device]
+
+    def _prepare(self) -> Prepared:
+        sets = self.source.load()
+        check_sets(sets)
+        if self.classes is not None:
+            sets = keep_classes(sets, self.classes)
+        images, labels = sets.train_images, sets.train_labels
+        if self.subset is not None:
+            if self.subset > len(labels):
+                raise DataError(
+                    f"dataset.subset={self.subset}, but {sets.name} has {len(labels)} of them",
+                    f"at most {len(labels)} training images",
+                    "lower dataset.subset or set it to null",
+                )
+            chosen = stratified(labels, self.subset, self._generator(0))
+            images, labels = images[chosen], labels[chosen]
+        held_out = stratified(labels, self._num_val(len(labels)), self._generator(1))
+        train = images[~held_out], labels[~held_out]
+        measured = dict(zip(("mean", "std"), pixel_statistics(train[0]), strict=True))
+        recipe = f"{self.subset} {self.val_fraction} {self.split_seed}"
+        return Prepared(
+            {
+                "train": train,
+                "val": (images[held_out], labels[held_out]),
+                "test": (sets.test_images, sets.test_labels),
+            },
+            self._statistic("mean", measured["mean"]),
+            self._statistic("std", measured["std"]),
+            sets.class_names,
+            sets.name,
+            sets.copy,
+            hashlib.sha256(f"{fingerprint(sets)} {recipe}".encode()).hexdigest()[:16],
+        )
+
+    def _num_val(self, available: int) -> int:
+        if self.val_fraction == 0:
+            return 0
+        count = max(1, round(available * self.val_fraction))
+        if count >= available:
+            raise DataError(
+                f"{available} training images with val_fraction {self.val_fraction} leave none",
+                "at least one image each for training and validation",
+                "raise dataset.subset or lower dataset.val_fraction",
+            )
+        return count
+
+    def _generator(self, stream: int) -> Generator:
+        return Generator().manual_seed(2 * self.split_seed + stream)
+
+    def _statistic(self, name: str, measured: Tensor) -> Tensor:
+        given = self._given[name]
+        if given is None:
+            return measured
+        if len(given) != len(measured):
+            raise DataError(
+                f"dataset.{name} has {len(given)} numbers",
+                f"one for each of the {len(measured)} channels",
+                f"give {len(measured)} numbers, or null to compute them",
+            )
+        return torch.tensor([float(value) for value in given])

@@ -1,0 +1,132 @@
+"""What a source of images hands over, and the checks, choices and sums made over it."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Generator, Tensor
+
+from moe_lab.errors import DataError
+
+
+@dataclass(frozen=True)
+class ImageSets:
+    """The training and the test images of one data set, as they are on disk."""
+
+    train_images: Tensor  # [B, channels, height, width] uint8
+    train_labels: Tensor  # [B] int64
+    test_images: Tensor  # [B, channels, height, width] uint8
+    test_labels: Tensor  # [B] int64
+    class_names: tuple[str, ...]
+    name: str  # what tables call it: "mnist", "mnist_5k"
+    copy: str  # a plain sentence on which copy of the data this is
+
+
+class Source(ABC):
+    """Where images come from: a folder, a download, a package or a random generator."""
+
+    @abstractmethod
+    def load(self) -> ImageSets:
+        """Both parts in memory; raises `DataError` for bad files, `DataUnavailable` for none."""
+
+
+def fingerprint(sets: ImageSets) -> str:
+    """The first 16 hex digits of the sha256 over shapes, pixels, labels and class names."""
+    digest = hashlib.sha256()
+    for tensor in (sets.train_images, sets.train_labels, sets.test_images, sets.test_labels):
+        digest.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
+        digest.update(tensor.contiguous().numpy().data)
+    digest.update("\0".join(sets.class_names).encode())
+    return digest.hexdigest()[:16]
+
+
+def check_sets(sets: ImageSets) -> None:
+    """Raises `DataError` unless shapes, counts, types and labels fit together."""
+    check_part(sets, "train", sets.train_images, sets.train_labels)
+    check_part(sets, "test", sets.test_images, sets.test_labels)
+    if sets.train_images.shape[1:] != sets.test_images.shape[1:]:
+        raise DataError(
+            f"{sets.name}: training images are {tuple(sets.train_images.shape[1:])}, "
+            f"test images {tuple(sets.test_images.shape[1:])}",
+            "one [channels, height, width] for all images",
+            "resize the images (dataset.image_size for a folder) or mend the files",
+        )
+
+
+def check_part(sets: ImageSets, part: str, images: Tensor, labels: Tensor) -> None:
+    def fail(wrong: str, expected: str) -> None:
+        raise DataError(f"{sets.name}, {part}: {wrong}", expected, "mend or replace the files")
+
+    if images.dtype != torch.uint8 or images.ndim != 4:
+        fail(
+            f"images are {images.dtype} with shape {tuple(images.shape)}",
+            "uint8 [images, channels, height, width]",
+        )
+    if labels.dtype != torch.int64 or labels.ndim != 1:
+        fail(f"labels are {labels.dtype} with shape {tuple(labels.shape)}", "int64 [images]")
+    if len(images) != len(labels):
+        fail(f"{len(images)} images but {len(labels)} labels", "as many labels as images")
+    if images.numel() == 0:
+        fail("there are no images", "at least one image")
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or high >= len(sets.class_names):
+        fail(f"labels run from {low} to {high}", f"labels 0 to {len(sets.class_names) - 1}")
+
+
+def keep_classes(sets: ImageSets, classes: list[int | str]) -> ImageSets:
+    """Only the images of these classes (indices or names), relabelled 0, 1, ... in this order."""
+    names = sets.class_names
+    indices = [names.index(item) if item in names else item for item in classes]
+    unknown = [item for item in indices if isinstance(item, str) or not 0 <= item < len(names)]
+    if unknown or len(set(indices)) < len(indices):
+        raise DataError(
+            f"dataset.classes={classes}: unknown or named twice: {unknown or indices}",
+            f"indices 0 to {len(names) - 1}, or names out of {', '.join(names)}",
+            "name each class once, by index or by name",
+        )
+    chosen = [int(item) for item in indices]
+    new_label = torch.full((len(names),), -1)
+    new_label[chosen] = torch.arange(len(chosen))
+    train, test = new_label[sets.train_labels], new_label[sets.test_labels]
+    kept = replace(
+        sets,
+        train_images=sets.train_images[train >= 0],
+        train_labels=train[train >= 0],
+        test_images=sets.test_images[test >= 0],
+        test_labels=test[test >= 0],
+        class_names=tuple(names[index] for index in chosen),
+    )
+    check_sets(kept)
+    return kept
+
+
+def stratified(labels: Tensor, count: int, generator: Generator) -> Tensor:
+    """Marks `count` images, each class in proportion (largest remainders): [B] -> [B] bool."""
+    sizes = torch.bincount(labels)
+    exact = sizes.double() * count / len(labels)
+    quota = exact.floor().long()
+    largest = (exact - quota).argsort(descending=True, stable=True)
+    quota[largest[: count - int(quota.sum())]] += 1
+    shuffled = torch.randperm(len(labels), generator=generator)
+    by_class = shuffled[labels[shuffled].argsort(stable=True)]
+    chosen = torch.zeros(len(labels), dtype=torch.bool)
+    for rows, wanted in zip(by_class.split(sizes.tolist()), quota.tolist(), strict=True):
+        chosen[rows[:wanted]] = True
+    return chosen
+
+
+def pixel_statistics(images: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of each channel in units of [0, 1], both [channels]."""
+    total = squares = torch.zeros(images.shape[1], dtype=torch.int64)
+    for chunk in images.split(4096):  # whole numbers, so that the sums are exact
+        total = total + chunk.sum((0, 2, 3), dtype=torch.int64)
+        squares = squares + chunk.int().square_().sum((0, 2, 3), dtype=torch.int64)
+    count = images.numel() / images.shape[1]
+    mean = total.double() / count
+    std = (squares.double() / count - mean.square()).clamp(min=0).sqrt()
+    # A channel of one value only is left unscaled rather than divided by zero.
+    std = torch.where(std > 1e-3, std / 255, 1.0)
+    return (mean / 255).float(), std.float()

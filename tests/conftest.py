@@ -1,0 +1,64 @@
+"""Shared by all tests. moe_lab is imported first: it makes torchvision, and so lightning, importable."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import moe_lab  # noqa: F401
+
+# No test may reach a dashboard or a data set site, whatever the user's own settings are.
+os.environ["WANDB_MODE"] = "offline"
+os.environ.pop("WANDB_API_KEY", None)
+
+ROOT = Path(__file__).resolve().parents[1]
+SMALL = [
+    "dataset=synthetic",
+    "dataset.source.num_train=300",
+    "dataset.source.num_test=100",
+    "trainer.max_epochs=1",
+    "trainer.accelerator=cpu",
+    "expert.hidden=16",
+]
+
+Train = Callable[..., tuple[int, Path]]
+
+
+@pytest.fixture
+def train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Train:
+    """Run `python -m moe_lab.train` in this process: (exit code, run directory)."""
+    from moe_lab.train import main
+
+    monkeypatch.chdir(tmp_path)
+    count = 0
+
+    def run(*arguments: str, small: bool = True) -> tuple[int, Path]:
+        nonlocal count
+        count += 1
+        run_dir = tmp_path / f"run{count}"
+        overrides = [*SMALL, *arguments] if small else list(arguments)
+        if not any(argument.startswith("run_dir=") for argument in arguments):
+            overrides.append(f"run_dir={run_dir}")
+        return main(overrides), run_dir
+
+    return run
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    import json
+
+    content: dict[str, Any] = json.loads(path.read_text())
+    return content
+
+
+def real_data() -> Path | None:
+    """The folder with the official MNIST files, if this machine has it."""
+    candidates = [os.environ.get("MOE_LAB_DATA", ""), ROOT / "data", ROOT.parent / "shared" / "data"]
+    for folder in map(Path, filter(None, candidates)):
+        if (folder / "MNIST" / "raw" / "train-images-idx3-ubyte").is_file():
+            return folder
+    return None
