@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -48,17 +49,17 @@ def train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Train:
     return run
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    import json
+@pytest.fixture
+def read_json() -> Callable[[Path], dict[str, Any]]:
+    """The content of a JSON file."""
+    return lambda path: dict(json.loads(path.read_text()))
 
-    content: dict[str, Any] = json.loads(path.read_text())
-    return content
 
-
-def real_data() -> Path | None:
-    """The folder with the official MNIST files, if this machine has it."""
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder with the official MNIST files; skips where this machine lacks it."""
     candidates = [os.environ.get("MOE_LAB_DATA", ""), ROOT / "data", ROOT.parent / "shared" / "data"]
     for folder in map(Path, filter(None, candidates)):
         if (folder / "MNIST" / "raw" / "train-images-idx3-ubyte").is_file():
             return folder
-    return None
+    pytest.skip("the official MNIST files are not here; set MOE_LAB_DATA")
