@@ -95,15 +95,12 @@ class Classifier(LightningModule):
             self.log_dict({"train_loss": total, **terms})
         return loss.total
 
-    def on_train_epoch_end(self) -> None:
-        assert self.train_sums is not None
-        loss_sum, correct, images = self.train_sums.tolist()
-        if not images:
-            return
-        self.log_dict(
-            {"train_epoch_loss": loss_sum / images, "train_accuracy": correct / images},
-            sync_dist=True,
-        )
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        # Not in on_train_epoch_end: callbacks that read the numbers there come before it.
+        if self.trainer.is_last_batch and self.train_sums is not None:
+            loss_sum, correct, images = self.train_sums.tolist()
+            means = {"train_epoch_loss": loss_sum / images, "train_accuracy": correct / images}
+            self.log_dict(means, on_step=False, on_epoch=True, sync_dist=True)
 
     def on_validation_start(self) -> None:
         self._refuse_nan()

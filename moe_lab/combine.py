@@ -29,8 +29,7 @@ class CombineLogits(Combine):
     """log_softmax of sum_e w_e * logits_e: a product of experts, each raised to its weight."""
 
     def forward(self, answers: Tensor, plan: Plan) -> Tensor:
-        weighted = answers.float() * plan.weight.unsqueeze(-1)
-        return plan.combine(weighted).log_softmax(-1)
+        return plan.mix(answers.float()).log_softmax(-1)
 
 
 class CombineProbabilities(Combine):
@@ -44,7 +43,7 @@ class CombineProbabilities(Combine):
     def forward(self, answers: Tensor, plan: Plan) -> Tensor:
         num_classes = answers.shape[-1]
         claimed = plan.combine(plan.weight.unsqueeze(-1))  # [B, 1]
-        mixed = plan.combine(answers.float().softmax(-1) * plan.weight.unsqueeze(-1))  # [B, C]
+        mixed = plan.mix(answers.float().softmax(-1))  # [B, C]
         unclaimed = (1 - claimed).clamp(min=0)
         probs = mixed / claimed.clamp(min=1) + unclaimed / num_classes
         # The floor is the smallest normal float32: a class on which all experts agree to give nothing.

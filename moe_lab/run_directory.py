@@ -13,8 +13,10 @@ import yaml
 
 from moe_lab.errors import ConfigError, UserError
 
-# Keys that say where and how a run is shown, not what it computes; seeds are counted apart.
-NOT_HASHED = ("seed", "run_dir", "run_name", "tags", "logger")
+# Keys, at any depth, that say where a run is kept or how it is shown; seeds are counted apart.
+NOT_HASHED = {
+    "seed", "run_dir", "run_name", "tags", "logger", "progress", "root", "cache_dir", "directory",
+}  # fmt: skip
 
 
 class RunDirectory:
@@ -97,13 +99,15 @@ def write_atomically(path: Path, text: str) -> None:
 
 def config_hash(config: dict[str, Any]) -> str:
     """Twelve hexadecimal digits that are equal for runs which differ in seed, place or display only."""
-    kept = {key: value for key, value in config.items() if key not in NOT_HASHED}
-    kept["dataset"] = {k: v for k, v in config.get("dataset", {}).items() if k != "root"}
-    kept["dataset"]["source"] = {
-        k: v for k, v in kept["dataset"].get("source", {}).items() if k != "root"
+    return hashlib.sha256(json.dumps(_hashed(config), sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _hashed(config: dict[str, Any]) -> dict[str, Any]:
+    return {
+        key: _hashed(value) if isinstance(value, dict) else value
+        for key, value in config.items()
+        if key not in NOT_HASHED
     }
-    kept["callbacks"] = {k: v for k, v in config.get("callbacks", {}).items() if k != "progress"}
-    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def without_nan(value: Any) -> Any:

@@ -29,7 +29,7 @@ def launch(
     also_check: Callable[[DictConfig, bool], None] | None = None,
 ) -> int:
     """Run `task` on each job of a command line; the exit code is 2 for a line that is wrong."""
-    typed = list(sys.argv[1:] if arguments is None else arguments)
+    typed = sweep_flag_first(sys.argv[1:] if arguments is None else arguments)
     register_resolvers()
     if "--help" in typed or "-h" in typed:
         print(help_text(config_name))
@@ -40,6 +40,8 @@ def launch(
             composed = check_overrides(config_name, parsed.overrides, parsed.multirun)
             if also_check is not None:
                 also_check(composed, parsed.multirun)
+    except SystemExit as stop:  # argparse has said what is wrong with an option
+        return int(stop.code or 0)
     except UserError as error:
         print(f"\nmoe_lab.{config_name}: error\n\n{error}\n", file=sys.stderr, flush=True)
         return 2
@@ -50,6 +52,12 @@ def launch(
         except SystemExit as stop:
             return stop.code if isinstance(stop.code, int) else 1
     return 0
+
+
+def sweep_flag_first(typed: Sequence[str]) -> list[str]:
+    """Allow -m anywhere: argparse takes it only before or after all overrides."""
+    flags = [word for word in typed if word in ("-m", "--multirun")]
+    return [*flags[:1], *(word for word in typed if word not in ("-m", "--multirun"))]
 
 
 @contextmanager

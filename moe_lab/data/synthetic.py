@@ -27,7 +27,7 @@ class SyntheticSource(Source):
         shape: Sequence[int] = (1, 28, 28),
         num_classes: int = 10,
         noise: float = 0.2,
-        seed: int = 0,
+        prototype_seed: int = 0,
     ) -> None:
         if len(shape) != 3 or min(shape) < 1:
             raise ValueError(f"shape must be [channels, height, width], all >= 1, got {shape}")
@@ -40,14 +40,14 @@ class SyntheticSource(Source):
             )
         if noise < 0:
             raise ValueError(f"noise must be >= 0, got {noise}")
-        if seed < 0:
-            raise ValueError(f"seed must be >= 0, got {seed}")
+        if prototype_seed < 0:
+            raise ValueError(f"prototype_seed must be >= 0, got {prototype_seed}")
         self.num_train, self.num_test, self.num_classes = num_train, num_test, num_classes
         self.shape = (int(shape[0]), int(shape[1]), int(shape[2]))
-        self.noise, self.seed = noise, seed
+        self.noise, self.prototype_seed = noise, prototype_seed
 
     def load(self) -> ImageSets:
-        generator = torch.Generator().manual_seed(self.seed)
+        generator = torch.Generator().manual_seed(self.prototype_seed)
         means, signed = self._patterns(generator), self._patterns(generator)
         labels = torch.arange(self.num_train + self.num_test) % self.num_classes
         signs = torch.randint(0, 2, (len(labels), 1, 1, 1), generator=generator) * 2.0 - 1
@@ -61,7 +61,7 @@ class SyntheticSource(Source):
             labels[self.num_train :],
             tuple(str(label) for label in range(self.num_classes)),
             "synthetic",
-            f"random prototypes with noise {self.noise:g}, seed {self.seed}",
+            f"random prototypes with noise {self.noise:g}, seed {self.prototype_seed}",
         )
 
     def _patterns(self, generator: torch.Generator) -> Tensor:

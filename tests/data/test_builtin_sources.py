@@ -22,8 +22,8 @@ def test_mnist_5k_is_4000_and_1000_with_100_test_images_a_class():
 
 
 def test_synthetic_images_depend_on_the_seed_alone():
-    first, again = (SyntheticSource(60, 20, seed=1).load() for _ in range(2))
-    other = SyntheticSource(60, 20, seed=2).load()
+    first, again = (SyntheticSource(60, 20, prototype_seed=1).load() for _ in range(2))
+    other = SyntheticSource(60, 20, prototype_seed=2).load()
     assert fingerprint(first) == fingerprint(again) != fingerprint(other)
     assert first.train_images.shape == (60, 1, 28, 28)
     assert torch.bincount(first.test_labels).tolist() == [2] * 10
