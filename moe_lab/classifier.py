@@ -26,7 +26,8 @@ Batch = tuple[Tensor, Tensor]  # normalised images [B, channels, height, width],
 class Classifier(LightningModule):
     """Images -> Output through `model`, with what is needed to train and judge it.
 
-    The statistics that normalise pixels travel with the weights, so that `predict` takes raw images.
+    The statistics that normalise pixels travel with the weights, so that `predict` takes raw
+    images.
     """
 
     mean: Tensor  # [channels]
@@ -88,9 +89,11 @@ class Classifier(LightningModule):
         correct = (output.log_probs.detach().argmax(-1) == target).sum()
         assert self.train_sums is not None
         # One small tensor a step instead of self.log, which costs as much as a small network.
-        self.train_sums += torch.stack((total * len(target), correct, target.new_tensor(len(target))))
+        self.train_sums += torch.stack(
+            (total * len(target), correct, target.new_tensor(len(target)))
+        )
         # Lightning writes only what is there at every n-th step, counted from 1.
-        if (self.trainer.global_step + 1) % self.trainer.log_every_n_steps == 0:
+        if (self.trainer.global_step + 1) % self.trainer.log_every_n_steps == 0  # type: ignore[attr-defined]:
             terms = {f"train_{name}": value for name, value in loss.terms.items()}
             self.log_dict({"train_loss": total, **terms})
         return loss.total
@@ -112,7 +115,7 @@ class Classifier(LightningModule):
                 f"the training loss became NaN or infinite in epoch {self.current_epoch + 1}",
                 "a finite loss",
                 "lower optimizer.lr, set trainer.gradient_clip_val=1, or find the operation with "
-                "debug=nan",
+                "debug=anomaly",
             )
 
     # ---- evaluation
@@ -141,7 +144,7 @@ class Classifier(LightningModule):
         self._report("test")
 
     def _report(self, split: str) -> None:
-        values = {"accuracy": self.accuracy.compute(), "loss": self.loss.compute()}
+        values: dict[str, Any] = {"accuracy": self.accuracy.compute(), "loss": self.loss.compute()}
         if self.routing is not None:
             values |= self.routing.compute()
         self.log_dict({f"{split}_{name}": float(value) for name, value in values.items()})
@@ -189,10 +192,11 @@ class Classifier(LightningModule):
 
 def parameter_groups(model: torch.nn.Module) -> list[dict[str, Any]]:
     """Weight matrices with weight decay; biases, scales and other rows without."""
-    decayed, free = [], []
+    decayed: list[Tensor] = []
+    free: list[Tensor] = []
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             is_matrix = parameter.ndim >= 2 and not name.endswith("bias")
             (decayed if is_matrix else free).append(parameter)
-    groups = [{"params": decayed}, {"params": free, "weight_decay": 0.0}]
+    groups: list[dict[str, Any]] = [{"params": decayed}, {"params": free, "weight_decay": 0.0}]
     return [group for group in groups if group["params"]]

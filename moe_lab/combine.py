@@ -1,6 +1,8 @@
-"""How the answers of the chosen experts become one: answers [N, C] and a plan -> log-probabilities [B, C].
+"""How the answers of the chosen experts become one: answers [N, C] and a plan -> log-probabilities
+[B, C].
 
-Answers are logits over classes; every rule returns proper log-probabilities in float32, exactly one softmax deep.
+Answers are logits over classes; every rule returns proper log-probabilities in float32, exactly one
+softmax deep.
 """
 
 from __future__ import annotations
@@ -33,11 +35,13 @@ class CombineLogits(Combine):
 
 
 class CombineProbabilities(Combine):
-    """log of sum_e w_e * softmax(logits_e) + (1 - sum_e w_e) / C: a mixture of experts' distributions.
+    """log of sum_e w_e * softmax(logits_e) + (1 - sum_e w_e) / C: a mixture of experts'
+    distributions.
 
-    Weight that no expert claims stands for no knowledge, the uniform distribution. So top-1 with its raw probability as weight
-    stays a proper distribution *and* keeps a gradient to the gate, which dividing by the sum would cancel. Only weights
-    that sum to more than 1 are divided by their sum.
+    Weight that no expert claims stands for no knowledge, the uniform distribution. So top-1 with
+    its raw probability as weight stays a proper distribution *and* keeps a gradient to the gate,
+    which dividing by the sum would cancel. Only weights that sum to more than 1 are divided by
+    their sum.
     """
 
     def forward(self, answers: Tensor, plan: Plan) -> Tensor:
@@ -46,5 +50,6 @@ class CombineProbabilities(Combine):
         mixed = plan.mix(answers.float().softmax(-1))  # [B, C]
         unclaimed = (1 - claimed).clamp(min=0)
         probs = mixed / claimed.clamp(min=1) + unclaimed / num_classes
-        # The floor is the smallest normal float32: a class on which all experts agree to give nothing.
+        # The floor is the smallest normal float32: a class on which all experts agree to give
+        # nothing.
         return probs.clamp(min=torch.finfo(probs.dtype).tiny).log()

@@ -103,7 +103,9 @@ def build_classifier(config: DictConfig, length: Length | None = None) -> Classi
 
 
 def training_length(config: DictConfig, batches: int) -> Length:
-    """Steps of a run, from its configuration alone: Lightning's own estimate drops the loader's position."""
+    """Steps of a run, from its configuration alone: Lightning's own estimate drops the loader's
+    position.
+    """
     limit = config.trainer.limit_train_batches
     used = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
     if used < 1:
@@ -115,9 +117,7 @@ def training_length(config: DictConfig, batches: int) -> Length:
     return Length(steps, steps * config.trainer.max_epochs)
 
 
-def build_trainer(
-    config: DictConfig, callbacks: list[Callback], loggers: list[Logger]
-) -> Trainer:
+def build_trainer(config: DictConfig, callbacks: list[Callback], loggers: list[Logger]) -> Trainer:
     """The Lightning trainer, with everything it would otherwise decide by itself spelled out."""
     settings = OmegaConf.to_container(config.trainer, resolve=True)
     assert isinstance(settings, dict)

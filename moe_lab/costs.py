@@ -1,4 +1,6 @@
-"""What a model costs: parameters that exist, parameters that an image touches, and arithmetic an image."""
+"""What a model costs: parameters that exist, parameters that an image touches, and arithmetic an
+image.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ def params_total(model: Model) -> int:
 
 
 def params_active(model: Model, used_share: Sequence[float] | None) -> int:
-    """Parameters that an average image touches, given the share of images on which each expert is used [E]."""
+    """Parameters that an average image touches, given the share of images on which each expert is
+    used [E].
+    """
     if not isinstance(model, Mixture) or used_share is None:
         return params_total(model)
     per_expert = model.experts.parameters_per_expert()
@@ -29,8 +33,8 @@ def params_active(model: Model, used_share: Sequence[float] | None) -> int:
 def flops_per_image(model: Model, images: Tensor) -> int:
     """Floating-point operations of one prediction, counted while the model runs on `images`.
 
-    Counted, not derived: only work that is really done shows up. A multiply-add is two operations; element-wise work and
-    sorting are not counted.
+    Counted, not derived: only work that is really done shows up. A multiply-add is two operations;
+    element-wise work and sorting are not counted.
     """
     was_training = model.training
     model.eval()

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 
 PACKAGES = (
-    "torch", "torchvision", "lightning", "hydra-core", "omegaconf", "torchmetrics", "numpy", "scipy",
-    "wandb", "moe_lab",
+    "torch", "torchvision", "lightning", "hydra-core", "omegaconf", "torchmetrics", "numpy",
+    "scipy", "wandb", "moe_lab",
 )  # fmt: skip
 
 
@@ -61,7 +61,9 @@ def git_state() -> dict[str, Any] | None:
 def hardware() -> dict[str, Any]:
     """Processor, cores, threads, memory in GiB and GPUs."""
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if sys.platform != "win32" else 0
+    pages = (
+        os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if sys.platform != "win32" else 0
+    )
     return {
         "processor": processor_name(),
         "cores": os.cpu_count(),

@@ -16,7 +16,9 @@ class UserError(Exception):
 
 
 class ConfigError(UserError):
-    """The command line or a configuration file asks for something that does not exist or makes no sense."""
+    """The command line or a configuration file asks for something that does not exist or makes no
+    sense.
+    """
 
 
 class DataError(UserError):

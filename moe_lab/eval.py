@@ -17,7 +17,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     codes: list[int] = []
 
     def task(config: DictConfig) -> None:
-        # torch and lightning take seconds to import: not before the command line is known to be right.
+        # torch and lightning take seconds to import: not before the command line is known to be
+        # right.
         from moe_lab import console
         from moe_lab.evaluation import evaluate_run
         from moe_lab.sandbox import sandbox
@@ -35,8 +36,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def check_run(config: DictConfig, multirun: bool) -> None:
     """Refuse a folder that holds no run, before anything is loaded."""
-    if config.run is None:
-        return
     if not (Path(config.run) / "config.yaml").is_file():
         raise ConfigError(
             f"run={config.run} holds no run: there is no config.yaml in it",

@@ -15,7 +15,9 @@ from moe_lab.run_directory import RunDirectory
 
 
 def evaluate_run(request: DictConfig) -> dict[str, Any]:
-    """Accuracy, loss and routing statistics of a run's weights; written to eval_SPLIT_CHECKPOINT.json."""
+    """Accuracy, loss and routing statistics of a run's weights; written to
+    eval_SPLIT_CHECKPOINT.json.
+    """
     run = RunDirectory(request.run)
     config = OmegaConf.create(run.read_config())
     if request.root is not None:

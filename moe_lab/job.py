@@ -1,4 +1,6 @@
-"""One job of the command line: from Hydra's configuration to an exit code, whatever happens in between."""
+"""One job of the command line: from Hydra's configuration to an exit code, whatever happens in
+between.
+"""
 
 from __future__ import annotations
 
@@ -120,7 +122,9 @@ def report(summary: dict[str, Any], directory: RunDirectory) -> None:
 
 
 def record_failure(directory: RunDirectory, error: str) -> dict[str, Any]:
-    """summary.json of a run that failed, unless the folder itself is the problem or belongs to another run."""
+    """summary.json of a run that failed, unless the folder itself is the problem or belongs to
+    another run.
+    """
     summary = {"status": "failed", "run_dir": str(directory.path), "error": error}
     try:
         if not directory.summary.exists():
@@ -138,7 +142,9 @@ def unexpected(error: Exception, directory: RunDirectory) -> UserError:
 
 
 def quieten_lightning() -> None:
-    """Keep Lightning's remarks on hardware, its advertisements and two pointless warnings off the screen."""
+    """Keep Lightning's remarks on hardware, its advertisements and two pointless warnings off the
+    screen.
+    """
     warnings.filterwarnings("ignore", ".*smaller than the logging interval.*")
     warnings.filterwarnings("ignore", ".*treespec, LeafSpec.*")
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)

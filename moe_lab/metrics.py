@@ -1,4 +1,6 @@
-"""What a router did, from sums over batches: right for every batch size and number of devices. All entropies in bits."""
+"""What a router did, from sums over batches: right for every batch size and number of devices. All
+entropies in bits.
+"""
 
 from __future__ import annotations
 
@@ -91,10 +93,12 @@ def plug_in_information(table: NDArray[np.integer]) -> float:
 def mutual_information(
     table: NDArray[np.integer], permutations: int = NUM_PERMUTATIONS
 ) -> dict[str, float]:
-    """I(E; Y) between first-choice expert and true label, less what chance gives, from counts [E, C].
+    """I(E; Y) between first-choice expert and true label, less what chance gives, from counts [E,
+    C].
 
-    Permuting the labels keeps both margins of the table, so the null is drawn straight from tables with these margins
-    (Patefield 1981). Its mean is the bias that is taken off, and the p-value is (1 + #{null >= seen}) / (1 + n).
+    Permuting the labels keeps both margins of the table, so the null is drawn straight from tables
+    with these margins (Patefield 1981). Its mean is the bias that is taken off, and the p-value is
+    (1 + #{null >= seen}) / (1 + n).
     """
     rows, columns = table.sum(1), table.sum(0)
     seen = plug_in_information(table)

@@ -2,9 +2,11 @@
 
 Axis legend, used in every docstring, comment and einsum:
 
-    B images   E experts   C classes   T passes   D features   H hidden   N (expert, image) pairs, sorted by expert
+    B images   E experts   C classes   T passes   D features   H hidden   N (expert, image) pairs,
+    sorted by expert
 
-Routers, experts, combine rules, losses, metrics and callbacks meet only here: nothing else is shared between them.
+Routers, experts, combine rules, losses, metrics and callbacks meet only here: nothing else is
+shared between them.
 """
 
 from __future__ import annotations
@@ -18,14 +20,16 @@ from torch import Tensor
 class Routing:
     """Who is asked: the answer of a router for one batch.
 
-    One dense matrix stands for every kind of routing. The pattern of non-zero `weights` *is* the dispatch plan, so an
-    expert whose weight is exactly 0 is not computed.
+    One dense matrix stands for every kind of routing. The pattern of non-zero `weights` *is* the
+    dispatch plan, so an expert whose weight is exactly 0 is not computed.
     """
 
     logits: Tensor  # [B, E] float32, the gate's clean scores before noise
     probs: Tensor  # [B, E] rows sum to 1; losses differentiate through these
     weights: Tensor  # [B, E] what multiplies each answer; exactly 0 where an expert is not used
-    selection_probs: Tensor | None = None  # [B, E] P(picked) under the router's own noise, where it has any
+    selection_probs: Tensor | None = (
+        None  # [B, E] P(picked) under the router's own noise, where it has any
+    )
 
     @property
     def num_experts(self) -> int:
@@ -41,7 +45,9 @@ class Output:
 
 @dataclass(frozen=True)
 class MixtureOutput(Output):
-    """The output of a mixture: the answer, who gave it, and every expert's own answer when somebody asked for it."""
+    """The output of a mixture: the answer, who gave it, and every expert's own answer when
+    somebody asked for it.
+    """
 
     routing: Routing
     expert_log_probs: Tensor | None = None  # [B, E, C]

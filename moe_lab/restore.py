@@ -18,8 +18,8 @@ from moe_lab.run_directory import RunDirectory
 def load(run_dir: str | Path, checkpoint: str = "best") -> Classifier:
     """The trained classifier of a run, in evaluation mode on the CPU.
 
-    `classifier(images)` takes normalised images, `classifier.predict(images)` raw uint8 ones. Raises UserError where the run
-    or its checkpoint cannot be read.
+    `classifier(images)` takes normalised images, `classifier.predict(images)` raw uint8 ones.
+    Raises UserError where the run or its checkpoint cannot be read.
     """
     run = RunDirectory(run_dir)
     classifier = build_classifier(OmegaConf.create(run.read_config()))

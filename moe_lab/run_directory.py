@@ -98,7 +98,9 @@ def write_atomically(path: Path, text: str) -> None:
 
 
 def config_hash(config: dict[str, Any]) -> str:
-    """Twelve hexadecimal digits that are equal for runs which differ in seed, place or display only."""
+    """Twelve hexadecimal digits that are equal for runs which differ in seed, place or display
+    only.
+    """
     return hashlib.sha256(json.dumps(_hashed(config), sort_keys=True).encode()).hexdigest()[:12]
 
 

@@ -14,10 +14,11 @@ import torch
 
 @contextmanager
 def sandbox() -> Iterator[None]:
-    """Restore environment variables, global switches of torch, random states and warning filters afterwards.
+    """Restore environment variables, global switches of torch, random states and warning filters
+    afterwards.
 
-    Lightning leaves deterministic mode on, writes PL_GLOBAL_SEED, and W&B writes WANDB_*: without this the result of a
-    sweep's job depends on the jobs before it.
+    Lightning leaves deterministic mode on, writes PL_GLOBAL_SEED, and W&B writes WANDB_*: without
+    this the result of a sweep's job depends on the jobs before it.
     """
     environment = dict(os.environ)
     deterministic = torch.are_deterministic_algorithms_enabled()

@@ -1,4 +1,6 @@
-"""Learning-rate schedules: pure functions of the step, so that a resumed run follows the same curve."""
+"""Learning-rate schedules: pure functions of the step, so that a resumed run follows the same
+curve.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ class Constant(Schedule):
 
 @dataclass(frozen=True)
 class WarmupCosine(Schedule):
-    """Linear rise over `warmup` of all steps, then half a cosine down to `final` (Loshchilov & Hutter 2017)."""
+    """Linear rise over `warmup` of all steps, then half a cosine down to `final` (Loshchilov &
+    Hutter 2017).
+    """
 
     warmup: float = 0.05
     final: float = 0.0
@@ -61,7 +65,9 @@ class Exponential(Schedule):
 
 @dataclass(frozen=True)
 class Plateau:
-    """Multiplied by `factor` when val_loss has not fallen for `patience` validations; no function of the step."""
+    """Multiplied by `factor` when val_loss has not fallen for `patience` validations; no function
+    of the step.
+    """
 
     patience: int = 3
     factor: float = 0.3

@@ -1,8 +1,9 @@
 """Lets a CUDA-built torchvision be imported beside a CPU-only torch.
 
-The public torchvision wheel is built for CUDA. Beside a CPU build of torch its C++ library cannot load, and its Python side
-then fails with "operator torchvision::nms does not exist" - and lightning and torchmetrics with it, since they import it.
-Nothing here uses those operators, so it is enough to declare their schemas just before torchvision is first imported.
+The public torchvision wheel is built for CUDA. Beside a CPU build of torch its C++ library cannot
+load, and its Python side then fails with "operator torchvision::nms does not exist" - and lightning
+and torchmetrics with it, since they import it. Nothing here uses those operators, so it is enough
+to declare their schemas just before torchvision is first imported.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ _declared: list[Any] = []  # the library handle: its schemas vanish when it is c
 
 
 class _BeforeTorchvision(MetaPathFinder):
-    """Runs once, at the first `import torchvision`, and then leaves the import to the ordinary finders."""
+    """Runs once, at the first `import torchvision`, and then leaves the import to the ordinary
+    finders.
+    """
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
@@ -42,7 +45,9 @@ def install() -> None:
 
 
 def declare_missing_operators() -> bool:
-    """Declare torchvision's operator schemas if its own library cannot load; True when that was needed."""
+    """Declare torchvision's operator schemas if its own library cannot load; True when that was
+    needed.
+    """
     import torch
 
     if torch.version.cuda is not None or _declared or not torchvision_is_built_for_cuda():
@@ -61,5 +66,3 @@ def torchvision_is_built_for_cuda() -> bool:
         return False
     version = Path(spec.origin).with_name("version.py")
     return version.is_file() and "+cu" in version.read_text()
-
-

@@ -18,11 +18,14 @@ if TYPE_CHECKING:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The exit code: 0 done, 1 a job failed, 2 a wrong command line, 130 or 143 stopped by a signal."""
+    """The exit code: 0 done, 1 a job failed, 2 a wrong command line, 130 or 143 stopped by a
+    signal.
+    """
     results: list[JobResult] = []
 
     def task(config: DictConfig) -> None:
-        # torch and lightning take seconds to import: not before the command line is known to be right.
+        # torch and lightning take seconds to import: not before the command line is known to be
+        # right.
         from moe_lab.job import run_job
 
         result = run_job(config)

@@ -102,7 +102,7 @@ class TrainingRun:
             trainer.fit(classifier, datamodule=self.data)
         except SystemExit as stop:
             code = stop.code if stop.code in INTERRUPTED else 1
-            return INTERRUPTED[code]  # type: ignore[index]
+            return INTERRUPTED[code]
         except KeyboardInterrupt:
             return 130
         return 130 if trainer.interrupted else 0

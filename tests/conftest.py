@@ -1,4 +1,6 @@
-"""Shared by all tests. moe_lab is imported first: it makes torchvision, and so lightning, importable."""
+"""Shared by all tests. moe_lab is imported first: it makes torchvision, and so lightning,
+importable.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +60,11 @@ def read_json() -> Callable[[Path], dict[str, Any]]:
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder with the official MNIST files; skips where this machine lacks it."""
-    candidates = [os.environ.get("MOE_LAB_DATA", ""), ROOT / "data", ROOT.parent / "shared" / "data"]
+    candidates = [
+        os.environ.get("MOE_LAB_DATA", ""),
+        ROOT / "data",
+        ROOT.parent / "shared" / "data",
+    ]
     for folder in map(Path, filter(None, candidates)):
         if (folder / "MNIST" / "raw" / "train-images-idx3-ubyte").is_file():
             return folder

@@ -8,7 +8,9 @@ from torch import Tensor, nn
 
 
 class Conv(nn.Module):
-    """Blocks of 3x3 convolution, batch norm, ReLU and 2x2 pooling, then a linear layer: images -> [B, D]."""
+    """Blocks of 3x3 convolution, batch norm, ReLU and 2x2 pooling, then a linear layer: images ->
+    [B, D].
+    """
 
     def __init__(
         self, in_shape: Sequence[int], channels: int | Sequence[int], out_features: int

@@ -1,4 +1,6 @@
-"""What watches a training run. Each factory returns a Lightning callback, or None where its setting switches it off."""
+"""What watches a training run. Each factory returns a Lightning callback, or None where its
+setting switches it off.
+"""
 
 from moe_lab.callbacks.checkpoint import checkpoint
 from moe_lab.callbacks.early_stopping import early_stopping

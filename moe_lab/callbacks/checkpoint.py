@@ -23,7 +23,9 @@ def checkpoint(directory: str, monitor: str = "val_accuracy") -> list[Callback]:
 
 
 class ConfirmWritten(Callback):
-    """Fails a run whose checkpoints could not be written: Lightning skips a file it may not write without a word."""
+    """Fails a run whose checkpoints could not be written: Lightning skips a file it may not write
+    without a word.
+    """
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory

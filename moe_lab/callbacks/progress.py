@@ -14,7 +14,9 @@ SHOWN = ("train_epoch_loss", "train_accuracy", "val_loss", "val_accuracy", "val_
 
 
 def progress(style: str = "auto") -> list[Callback]:
-    """The display of a run: `bar`, `lines`, `none`, or `auto`, which looks whether it writes to a terminal."""
+    """The display of a run: `bar`, `lines`, `none`, or `auto`, which looks whether it writes to a
+    terminal.
+    """
     if style == "auto":
         style = "bar" if sys.stdout.isatty() else "lines"
     lines = ProgressLines(on_screen=style == "lines")

@@ -1,1 +1,3 @@
-"""Everything between the command line and a checked configuration; imports neither torch nor lightning."""
+"""Everything between the command line and a checked configuration; imports neither torch nor
+lightning.
+"""

@@ -1,7 +1,8 @@
 """Checks a whole command line before anything runs, and names every mistake in it at once.
 
-Hydra stops at the first mistake, lets `+typo=1` through and knows no ranges. So the overrides are parsed and composed here
-first, against the rules written in the configuration files; what passes goes on to Hydra unchanged.
+Hydra stops at the first mistake, lets `+typo=1` through and knows no ranges. So the overrides are
+parsed and composed here first, against the rules written in the configuration files; what passes
+goes on to Hydra unchanged.
 """
 
 from __future__ import annotations
@@ -62,7 +63,9 @@ class CommandLineError(ConfigError):
 
     def lines(self) -> list[str]:
         count = len(self.mistakes)
-        heading = f"  {count} mistake{'s' if count > 1 else ''} on the command line; nothing was run"
+        heading = (
+            f"  {count} mistake{'s' if count > 1 else ''} on the command line; nothing was run"
+        )
         shown = [str(mistake) for mistake in self.mistakes]
         return [heading, "", *shown, "", f"  {self.help} lists what there is"]
 
@@ -83,10 +86,12 @@ def rules_for(loader: ConfigLoader, config_name: str, overrides: list[str]) -> d
 def check_tree(config: DictConfig, rules: dict[str, Rule]) -> list[Mistake]:
     """Every unknown key and every value outside its rule in a composed configuration."""
     mistakes = []
+    for key, rule in rules.items():
+        if OmegaConf.is_missing(config, key):
+            mistakes.append(Mistake(key, f"has no value: {rule.meaning}; type {key}=..."))
     for key, value in leaves(config):
-        rule = rules.get(key)
-        if rule:
-            expected = rule.check(value, lambda other: OmegaConf.select(config, other))
+        if key in rules:
+            expected = rules[key].check(value, lambda other: OmegaConf.select(config, other))
             if expected:
                 mistakes.append(Mistake(f"{key}={spell(value)}", f"expected {expected}"))
         elif not _is_plumbing(key) and not any(known.startswith(f"{key}.") for known in rules):
@@ -95,8 +100,10 @@ def check_tree(config: DictConfig, rules: dict[str, Rule]) -> list[Mistake]:
 
 
 def leaves(config: DictConfig, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Every value of a configuration with its dotted key; interpolations of whole groups are left out."""
-    for name in config:
+    """Every value of a configuration with its dotted key; interpolations of whole groups are left
+    out.
+    """
+    for name in map(str, config):
         key = f"{prefix}{name}"
         if key == "hydra":
             continue
@@ -151,7 +158,8 @@ class _Checker:
                 continue
             if override.is_sweep_override() and not self.multirun:
                 self._add(line, "several values need -m in front: python -m moe_lab.train -m ...")
-            parsed.append(override)
+            else:
+                parsed.append(override)
         return parsed
 
     def _is_group(self, override: Override) -> bool:
@@ -191,7 +199,9 @@ class _Checker:
         return config
 
     def _is_sound(self, override: Override, base: DictConfig, rules: dict[str, Rule]) -> bool:
-        """Whether a key exists and its values are allowed, as far as that depends on no other key."""
+        """Whether a key exists and its values are allowed, as far as that depends on no other
+        key.
+        """
         key, line = override.key_or_group, override.input_line or ""
         before = len(self.mistakes)
         if key.startswith("hydra.") or override.is_delete():
@@ -245,7 +255,9 @@ def _values(override: Override) -> list[Any]:
 
 
 def _plain(value: Any) -> Any:
-    """A parsed value as Python sees it: quoted strings are strings, and `1e-3` from a sweep is a number."""
+    """A parsed value as Python sees it: quoted strings are strings, and `1e-3` from a sweep is a
+    number.
+    """
     if isinstance(value, str):
         parsed = OverridesParser.create().parse_override(f"x={value}").value() if value else value
         return parsed if isinstance(parsed, int | float | bool) else value

@@ -55,7 +55,10 @@ def help_text(config_name: str) -> str:
     commands = [f"  {command:<{width}}  # {why}" for command, why in COMMANDS[config_name]]
     parts = [HEADINGS[config_name], "", "Commands to copy:", "", *commands, ""]
     if config_name == "train":
-        parts += ["Groups (GROUP=OPTION), their options, and any key of an option as GROUP.KEY=VALUE:", ""]
+        parts += [
+            "Groups (GROUP=OPTION), their options, and any key of an option as GROUP.KEY=VALUE:",
+            "",
+        ]
         for group, meaning in GROUPS.items():
             parts += [f"  {group:<11}{meaning}", f"             {', '.join(options(group))}"]
     parts += ["", "Keys:" if config_name != "train" else "Other keys:", ""]
@@ -79,4 +82,6 @@ def own_keys(path: Path) -> list[str]:
 
     values = yaml.safe_load(path.read_text(encoding="utf-8"))
     rules = rules_in_file(path)
-    return [f"  {key:<16}{rule.meaning} ({rule.text}; {values[key]})" for key, rule in rules.items()]
+    return [
+        f"  {key:<16}{rule.meaning} ({rule.text}; {values[key]})" for key, rule in rules.items()
+    ]

@@ -1,4 +1,6 @@
-"""Where the configuration files are: beside the package in a checkout, inside it when installed from a wheel."""
+"""Where the configuration files are: beside the package in a checkout, inside it when installed
+from a wheel.
+"""
 
 from __future__ import annotations
 

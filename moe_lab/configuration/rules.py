@@ -1,8 +1,9 @@
-"""What a key may be, read from the comment behind it: `top_k: 2  # int 1..model.num_experts; experts used`.
+"""What a key may be, read from the comment behind it: `top_k: 2  # int 1..model.num_experts;
+experts used`.
 
-    rule    := base [" or list"] [" or null"]
-    base    := "bool" | "text" | "path" | "wired" | "one of a | b" | ("int" | "float") [bounds]
-    bounds  := "> x" | ">= x" | "low..high"      high may name another key
+rule    := base [" or list"] [" or null"]
+base    := "bool" | "text" | "path" | "wired" | "one of a | b" | ("int" | "float") [bounds]
+bounds  := "> x" | ">= x" | "low..high"      high may name another key
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ _NUMBER = re.compile(r"(int|float)(?: (?:(>=|>) (\S+)|(\S+?)\.\.(\S+)))?$")
 
 @dataclass(frozen=True)
 class Rule:
-    """What one key accepts; `check` returns nothing, or the sentence that says what was expected."""
+    """What one key accepts; `check` returns nothing, or the sentence that says what was
+    expected.
+    """
 
     text: str
     meaning: str

@@ -14,7 +14,9 @@ def nearest(typed: str, known: Iterable[str], count: int = 2) -> str:
 
 
 def closeness(typed: str, name: str) -> float:
-    """Likeness of two dotted names in 0..1; the last word counts most, since paths are often shortened."""
+    """Likeness of two dotted names in 0..1; the last word counts most, since paths are often
+    shortened.
+    """
     last_typed, last_name = typed.rsplit(".", 1)[-1], name.rsplit(".", 1)[-1]
     last = SequenceMatcher(None, last_typed.lower(), last_name.lower()).ratio()
     whole = SequenceMatcher(None, typed.lower(), name.lower()).ratio()

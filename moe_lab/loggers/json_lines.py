@@ -13,7 +13,9 @@ from moe_lab.run_directory import without_nan
 
 
 class JSONLinesLogger(Logger):
-    """Appends `{"step": ..., name: value, ...}` lines; the file is the record that dashboards mirror."""
+    """Appends `{"step": ..., name: value, ...}` lines; the file is the record that dashboards
+    mirror.
+    """
 
     def __init__(self, path: Path) -> None:
         super().__init__()

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from moe_lab.errors import ConfigError
 
@@ -27,7 +27,9 @@ def wandb_logger(
     group: str | None = None,
     config: dict[str, Any] | None = None,
 ) -> Logger:
-    """Start a run of its own and hand it to Lightning; offline where there is no key or no server."""
+    """Start a run of its own and hand it to Lightning; offline where there is no key or no
+    server.
+    """
     try:
         import wandb
         from lightning.pytorch.loggers import WandbLogger
@@ -39,7 +41,9 @@ def wandb_logger(
 
     chosen = choose_mode(mode)
     if mode == "auto" and chosen == "offline":
-        print("W&B: no key found, so the run is kept offline; send it with `wandb sync`", flush=True)
+        print(
+            "W&B: no key found, so the run is kept offline; send it with `wandb sync`", flush=True
+        )
     settings = wandb.Settings(console="off", silent=True, init_timeout=30)
     arguments: dict[str, Any] = {
         "project": project,
@@ -64,12 +68,10 @@ def wandb_logger(
     return WandbLogger(experiment=run)
 
 
-def choose_mode(mode: str) -> str:
+def choose_mode(mode: str) -> Literal["online", "offline", "disabled"]:
     """`online` or `offline`; `auto` looks for a key in the environment and in the netrc file."""
-    if mode != "auto":
-        return mode
-    asked = os.environ.get("WANDB_MODE")
-    if asked in ("online", "offline", "disabled"):
+    asked = os.environ.get("WANDB_MODE") if mode == "auto" else mode
+    if asked == "online" or asked == "offline" or asked == "disabled":
         return asked
     return "online" if os.environ.get("WANDB_API_KEY") or key_in_netrc() else "offline"
 

@@ -1,4 +1,6 @@
-"""What is minimised: pure terms (Output, target) -> scalar, and the Objective that weighs and names them."""
+"""What is minimised: pure terms (Output, target) -> scalar, and the Objective that weighs and
+names them.
+"""
 
 from moe_lab.losses.cross_entropy import CrossEntropy
 from moe_lab.losses.importance import Importance

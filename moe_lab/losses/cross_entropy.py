@@ -18,7 +18,8 @@ class CrossEntropy(Term):
         self.label_smoothing = label_smoothing
 
     def __call__(self, output: Output, target: Tensor) -> Tensor:
-        # log_probs are already normalised: nll_loss, since cross_entropy would normalise them again.
+        # log_probs are already normalised: nll_loss, since cross_entropy would normalise them
+        # again.
         likelihood = functional.nll_loss(output.log_probs, target)
         if self.label_smoothing == 0:
             return likelihood

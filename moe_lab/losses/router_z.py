@@ -9,7 +9,9 @@ from moe_lab.outputs import MixtureOutput
 
 
 class RouterZ(RoutingTerm):
-    """mean over images of logsumexp(logits)^2; not zero at its best, so no sign of trouble by itself."""
+    """mean over images of logsumexp(logits)^2; not zero at its best, so no sign of trouble by
+    itself.
+    """
 
     def of_mixture(self, output: MixtureOutput, target: Tensor) -> Tensor:
         return output.routing.logits.float().logsumexp(-1).square().mean()

@@ -10,7 +10,9 @@ from moe_lab.outputs import MixtureOutput, Routing
 
 
 class SwitchBalance(RoutingTerm):
-    """E * sum_e load_e * mean probs_e: 1 at uniform load, E at total collapse, whatever top_k is."""
+    """E * sum_e load_e * mean probs_e: 1 at uniform load, E at total collapse, whatever top_k
+    is.
+    """
 
     def of_mixture(self, output: MixtureOutput, target: Tensor) -> Tensor:
         return switch_balance(output.routing)
@@ -25,8 +27,9 @@ def switch_balance(routing: Routing) -> Tensor:
 def load_share(weights: Tensor) -> Tensor:
     """Each expert's share of the (image, expert) pairs, [B, E] -> [E].
 
-    Dividing by the pairs, not by the images, keeps the minimum at 1 for every top_k. Where all experts answer every image the
-    pairs say nothing, and the share of images whose first choice an expert is takes their place, as for top-1.
+    Dividing by the pairs, not by the images, keeps the minimum at 1 for every top_k. Where all
+    experts answer every image the pairs say nothing, and the share of images whose first choice an
+    expert is takes their place, as for top-1.
     """
     used = weights != 0
     if bool(used.all()) and weights.shape[-1] > 1:

@@ -13,8 +13,8 @@ from moe_lab.outputs import MixtureOutput, Output
 class Term(ABC):
     """A pure, unweighted loss: (Output, target [B]) -> scalar.
 
-    A term says what it reads. One that reads routing is refused for a model without a router, and only where a term needs
-    every expert's answer are experts that nobody chose computed.
+    A term says what it reads. One that reads routing is refused for a model without a router, and
+    only where a term needs every expert's answer are experts that nobody chose computed.
     """
 
     reads: ClassVar[type[Output]] = Output

@@ -1,4 +1,6 @@
-"""What turns images into an Output: here, and only here, backbone, router, experts and combine meet."""
+"""What turns images into an Output: here, and only here, backbone, router, experts and combine
+meet.
+"""
 
 from moe_lab.models.base import Model
 from moe_lab.models.mixture import Mixture

@@ -14,7 +14,8 @@ from moe_lab.outputs import Output
 class Model(nn.Module, ABC):
     """Images [B, channels, height, width] -> Output; never sees a label.
 
-    `every_expert` asks for the answers of experts that were not chosen too. A model keeps nothing about a batch.
+    `every_expert` asks for the answers of experts that were not chosen too. A model keeps nothing
+    about a batch.
     """
 
     output_type: ClassVar[type[Output]] = Output

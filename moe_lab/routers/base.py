@@ -13,8 +13,8 @@ from moe_lab.outputs import Routing
 class Router(nn.Module, ABC):
     """Decides which experts answer for an image: features [B, ...] -> Routing [B, E].
 
-    A new router implements `route` and nothing else. It may draw noise only while `self.training`, keeps no state
-    about the batch, and knows neither losses nor experts.
+    A new router implements `route` and nothing else. It may draw noise only while `self.training`,
+    keeps no state about the batch, and knows neither losses nor experts.
     """
 
     num_experts: int

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 from torch import Tensor, nn
 
 
-class LinearGate(nn.Module):
+class Gate(nn.Module, ABC):
+    """Scores each expert for each image: features [B, ...] -> [B, E]."""
+
+    num_experts: int
+
+    @abstractmethod
+    def forward(self, features: Tensor) -> Tensor:
+        """Features [B, ...] -> scores [B, E]."""
+
+
+class LinearGate(Gate):
     """One linear layer: [B, D] -> [B, E].
 
-    The weights start small but never at zero: with equal scores, top-k sends every image to the same experts, and those
-    are the only ones that ever learn.
+    The weights start small but never at zero: with equal scores, top-k sends every image to the
+    same experts, and those are the only ones that ever learn.
     """
 
     def __init__(self, in_features: int, num_experts: int, init_std: float = 0.02) -> None:
@@ -24,7 +36,7 @@ class LinearGate(nn.Module):
         return scores
 
 
-class MLPGate(nn.Module):
+class MLPGate(Gate):
     """A hidden layer before the scores: [B, D] -> [B, H] -> [B, E]."""
 
     def __init__(

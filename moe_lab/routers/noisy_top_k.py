@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from moe_lab.outputs import Routing
 from moe_lab.routers.base import Router
+from moe_lab.routers.gates import Gate
 from moe_lab.routers.top_k import Normalize, keep_top_k, resolve_normalize
 
 # The least noise, so that selection_probs never divides by zero (the authors' 1e-2).
@@ -17,15 +18,17 @@ MIN_NOISE = 1e-2
 
 
 class NoisyTopKRouter(Router):
-    """Top-k of logits + noise_std * N(0, 1) * (softplus(noise scores) + 0.01), noise in training only.
+    """Top-k of logits + noise_std * N(0, 1) * (softplus(noise scores) + 0.01), noise in training
+    only.
 
-    `probs` is the softmax of the noisy scores, `weights` keeps its top_k, and `selection_probs` [B, E] is the probability
-    that an expert is among the top_k when only its own noise is drawn again; None without noise.
+    `probs` is the softmax of the noisy scores, `weights` keeps its top_k, and `selection_probs` [B,
+    E] is the probability that an expert is among the top_k when only its own noise is drawn again;
+    None without noise.
     """
 
     def __init__(
         self,
-        gate: nn.Module,
+        gate: Gate,
         in_features: int,
         top_k: int = 2,
         noise_std: float = 1.0,
@@ -35,7 +38,7 @@ class NoisyTopKRouter(Router):
         if noise_std < 0:
             raise ValueError(f"router.noise_std must be at least 0, got {noise_std}")
         self.gate = gate
-        self.num_experts = int(gate.num_experts)
+        self.num_experts = gate.num_experts
         self.top_k = top_k
         self.noise_std = noise_std
         self.normalize = resolve_normalize(normalize, top_k, self.num_experts)
@@ -58,8 +61,8 @@ class NoisyTopKRouter(Router):
 def probability_of_selection(logits: Tensor, scores: Tensor, spread: Tensor, top_k: int) -> Tensor:
     """P(an expert is in the top_k when its noise alone is redrawn), all [B, E] (equations 8 and 9).
 
-    The threshold is the k-th largest of the *other* scores: the (k+1)-th largest of all for an expert that is in, the k-th for
-    one that is out.
+    The threshold is the k-th largest of the *other* scores: the (k+1)-th largest of all for an
+    expert that is in, the k-th for one that is out.
     """
     if top_k == logits.shape[-1]:
         return torch.ones_like(logits)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from moe_lab.outputs import Routing
 from moe_lab.routers.base import Router
+from moe_lab.routers.gates import Gate
 
 Normalize = Literal["auto", True, False]
 
@@ -18,10 +19,10 @@ class TopKRouter(Router):
     Normalised, the weights of an image sum to 1, which equals a softmax over the chosen logits.
     """
 
-    def __init__(self, gate: nn.Module, top_k: int = 2, normalize: Normalize = "auto") -> None:
+    def __init__(self, gate: Gate, top_k: int = 2, normalize: Normalize = "auto") -> None:
         super().__init__()
         self.gate = gate
-        self.num_experts = int(gate.num_experts)
+        self.num_experts = gate.num_experts
         self.top_k = top_k
         self.normalize = resolve_normalize(normalize, top_k, self.num_experts)
 
@@ -41,7 +42,9 @@ def keep_top_k(probs: Tensor, top_k: int, normalize: bool) -> Tensor:
 
 
 def resolve_normalize(normalize: Normalize, top_k: int, num_experts: int) -> bool:
-    """Whether the chosen weights are to sum to 1; refuses the setting under which a gate cannot learn."""
+    """Whether the chosen weights are to sum to 1; refuses the setting under which a gate cannot
+    learn.
+    """
     if not 1 <= top_k <= num_experts:
         raise ValueError(f"router.top_k must be in 1..num_experts = 1..{num_experts}, got {top_k}")
     if normalize not in ("auto", True, False):

@@ -92,7 +92,7 @@ def test_asking_every_expert_does_not_move_the_answer() -> None:
     )
 
 
-def ExpertsOf(model: Mixture, images: Tensor) -> Tensor:  # noqa: N802 - reads as a noun below
+def ExpertsOf(model: Mixture, images: Tensor) -> Tensor:
     """Each expert on each image, one at a time, [E, B, C]."""
     answers = []
     for expert in range(4):

@@ -1,4 +1,6 @@
-"""Values of the top-k routers, derived by hand, and the settings under which a gate could not learn."""
+"""Values of the top-k routers, derived by hand, and the settings under which a gate could not
+learn.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +10,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from moe_lab.routers import LinearGate, NoisyTopKRouter, SoftmaxRouter, TopKRouter
+from moe_lab.routers import Gate, LinearGate, NoisyTopKRouter, SoftmaxRouter, TopKRouter
 from moe_lab.routers.noisy_top_k import probability_of_selection
 from moe_lab.routers.top_k import keep_top_k
 
 LOG_PROBS = torch.tensor([[0.5, 0.3, 0.2]]).log()
 
 
-class FixedGate(nn.Module):
+class FixedGate(Gate):
     """Scores that do not depend on the image: log(0.5), log(0.3), log(0.2)."""
 
     num_experts = 3
