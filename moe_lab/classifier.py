@@ -93,7 +93,8 @@ class Classifier(LightningModule):
             (total * len(target), correct, target.new_tensor(len(target)))
         )
         # Lightning writes only what is there at every n-th step, counted from 1.
-        if (self.trainer.global_step + 1) % self.trainer.log_every_n_steps == 0  # type: ignore[attr-defined]:
+        every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
+        if (self.trainer.global_step + 1) % every == 0:
             terms = {f"train_{name}": value for name, value in loss.terms.items()}
             self.log_dict({"train_loss": total, **terms})
         return loss.total

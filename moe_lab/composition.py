@@ -83,6 +83,7 @@ def build_classifier(config: DictConfig, length: Length | None = None) -> Classi
         raise ConfigError(str(error)) from error
     training: dict[str, Any] = {}
     if length is not None:
+        refuse_fused_clipping(config)
         training = {
             "optimizer": build(config.optimizer),
             "schedule": build(config.scheduler),
@@ -100,6 +101,21 @@ def build_classifier(config: DictConfig, length: Length | None = None) -> Classi
         config={str(key): value for key, value in plain.items()},
         **training,
     )
+
+
+def refuse_fused_clipping(config: DictConfig) -> None:
+    """A fused optimizer unscales float16 gradients itself, after the moment to clip them."""
+    trainer = config.trainer
+    if (
+        trainer.precision == "16-mixed"
+        and trainer.gradient_clip_val is not None
+        and config.optimizer.get("fused")
+    ):
+        raise ConfigError(
+            "trainer.gradient_clip_val cannot be used with trainer.precision=16-mixed and a fused "
+            "optimizer",
+            todo="use trainer.precision=bf16-mixed, or optimizer.fused=false",
+        )
 
 
 def training_length(config: DictConfig, batches: int) -> Length:

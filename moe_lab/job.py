@@ -10,6 +10,7 @@ import warnings
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from hydra import compose
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
@@ -44,6 +45,9 @@ def run_job(config: DictConfig) -> JobResult:
     summary: dict[str, Any] = {"status": "failed"}
     with sandbox():
         quieten_lightning()
+        # Gradients of images that are already learned sink below 1e-38, where a processor counts
+        # in software: on MNIST that made a step up to four times slower. Zero serves as well.
+        torch.set_flush_denormal(True)
         try:
             if os.environ.get("RANK", "0") == "0":
                 directory.create()

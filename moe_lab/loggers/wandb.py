@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from moe_lab.errors import ConfigError
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from lightning.pytorch.loggers import Logger
 
 DEFAULT_HOST = "api.wandb.ai"
+Mode = Literal["online", "offline", "disabled"]
 
 
 def wandb_logger(
@@ -68,11 +69,11 @@ def wandb_logger(
     return WandbLogger(experiment=run)
 
 
-def choose_mode(mode: str) -> Literal["online", "offline", "disabled"]:
+def choose_mode(mode: str) -> Mode:
     """`online` or `offline`; `auto` looks for a key in the environment and in the netrc file."""
     asked = os.environ.get("WANDB_MODE") if mode == "auto" else mode
-    if asked == "online" or asked == "offline" or asked == "disabled":
-        return asked
+    if asked in get_args(Mode):
+        return cast(Mode, asked)
     return "online" if os.environ.get("WANDB_API_KEY") or key_in_netrc() else "offline"
 
 
