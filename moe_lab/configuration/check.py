@@ -19,7 +19,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
 from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from moe_lab.configuration.location import configuration_folder
@@ -47,7 +47,10 @@ def check_overrides(config_name: str, overrides: Sequence[str], multirun: bool) 
         loader = GlobalHydra.instance().config_loader()
         checker = _Checker(loader, config_name, multirun)
         try:
-            return checker.check(overrides)
+            config = checker.check(overrides)
+            with open_dict(config):
+                del config["hydra"]  # part of it is only filled in when a job starts
+            return config
         except (HydraException, OmegaConfBaseException, ValueError) as error:
             first_lines = " ".join(str(error).split())
             raise ConfigError(first_lines, todo=f"python -m moe_lab.{config_name} --help") from None
