@@ -18,6 +18,7 @@ from moe_lab.losses import Objective
 from moe_lab.metrics import RoutingStatistics
 from moe_lab.models import Model
 from moe_lab.outputs import MixtureOutput, Output
+from moe_lab.progress import follow
 from moe_lab.schedules import Plateau, Schedule
 
 Batch = tuple[Tensor, Tensor]  # normalised images [B, channels, height, width], labels [B]
@@ -80,6 +81,9 @@ class Classifier(LightningModule):
 
     def on_train_epoch_start(self) -> None:
         self.train_sums = torch.zeros(3, device=self.device)
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        follow(self, self.trainer.global_step / max(1, self.total_steps - 1))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         images, target = batch

@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
-from moe_lab.experts.plan import Plan
+from moe_lab.dispatch.plan import Plan
 
 
 class Combine(nn.Module, ABC):

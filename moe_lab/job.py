@@ -5,7 +5,6 @@ between.
 from __future__ import annotations
 
 import logging
-import os
 import warnings
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from moe_lab import composition, console
 from moe_lab.data import ImageData
 from moe_lab.errors import ConfigError, DataUnavailable, UserError
+from moe_lab.ranks import is_first_process
 from moe_lab.run_directory import RunDirectory
 from moe_lab.sandbox import sandbox
 from moe_lab.training import Interrupted, TrainingRun
@@ -49,8 +49,7 @@ def run_job(config: DictConfig) -> JobResult:
         # in software: on MNIST that made a step up to four times slower. Zero serves as well.
         torch.set_flush_denormal(True)
         try:
-            if os.environ.get("RANK", "0") == "0":
-                directory.create()
+            directory.create()
             summary = prepare(config, directory).run()
             code = 0
             report(summary, directory)
@@ -119,6 +118,8 @@ def settle(config: DictConfig, directory: RunDirectory, hydra: Any) -> None:
 
 def report(summary: dict[str, Any], directory: RunDirectory) -> None:
     """The final table, on the screen and in the log."""
+    if not is_first_process():
+        return
     console.print_summary(summary)
     for label, text in console.summary_rows(summary):
         log.info("%s: %s", label.strip(), text)
@@ -153,3 +154,5 @@ def quieten_lightning() -> None:
     warnings.filterwarnings("ignore", ".*treespec, LeafSpec.*")
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
+    if not is_first_process():
+        log.setLevel(logging.ERROR)

@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from moe_lab.errors import ConfigError, UserError
+from moe_lab.ranks import is_first_process
 
 # Keys, at any depth, that say where a run is kept or how it is shown; seeds are counted apart.
 NOT_HASHED = {
@@ -37,6 +38,8 @@ class RunDirectory:
 
     def create(self) -> None:
         """Make the folder; ConfigError if it cannot be written or already holds a run."""
+        if not is_first_process():
+            return
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             probe = self.path / ".writable"
@@ -86,7 +89,9 @@ class RunDirectory:
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Replace a file in one step, so that a reader never sees half of it."""
+    """Replace a file in one step, so that a reader never sees half of it; first process only."""
+    if not is_first_process():
+        return
     partial = path.with_name(f".{path.name}.partial")
     try:
         partial.write_text(text, encoding="utf-8")

@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 
 from moe_lab.configuration.launch import check_folder, launch
 from moe_lab.errors import ConfigError
+from moe_lab.ranks import is_first_process
 
 if TYPE_CHECKING:
     from moe_lab.job import JobResult
@@ -44,7 +45,7 @@ def check_places(config: DictConfig, multirun: bool) -> None:
     run_dir = Path(config.run_dir)
     check_folder(run_dir, "run_dir")
     taken = [run_dir / "config.yaml", run_dir / "0" / "config.yaml"]
-    if any(path.exists() for path in taken):
+    if is_first_process() and any(path.exists() for path in taken):
         raise ConfigError(
             f"run_dir={run_dir} already holds a run",
             "a new or empty folder, so that no result is overwritten",

@@ -18,6 +18,7 @@ from moe_lab.data import ImageData
 from moe_lab.environment import describe_environment
 from moe_lab.loggers import JSONLinesLogger
 from moe_lab.loggers.wandb import finish_run
+from moe_lab.ranks import is_first_process
 from moe_lab.restore import read_checkpoint
 from moe_lab.run_directory import RunDirectory, config_hash
 
@@ -71,8 +72,8 @@ class TrainingRun:
         resolved = OmegaConf.to_container(self.config, resolve=True)
         assert isinstance(resolved, dict)
         self.plain = {str(key): value for key, value in resolved.items()}
-        tree = console.print_config(self.config, self.choices)
-        log.info("%s", tree)
+        if is_first_process():
+            log.info("%s", console.print_config(self.config, self.choices))
         self.directory.write_config(self.plain)
         about = {
             "name": self.data.name,

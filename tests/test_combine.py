@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from moe_lab.combine import Combine, CombineLogits, CombineProbabilities
-from moe_lab.experts import Plan
+from moe_lab.dispatch import Plan
 
 RULES = [CombineLogits(), CombineProbabilities()]
 

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 
 from torch import Tensor, nn
 
-from moe_lab.experts.plan import Plan
+from moe_lab.dispatch.plan import Plan
 
 
 class ExpertBank(nn.Module, ABC):

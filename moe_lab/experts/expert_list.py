@@ -9,6 +9,7 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
+from moe_lab.dispatch.plan import Plan
 from moe_lab.experts.bank import (
     ExpertBank,
     activation_module,
@@ -16,7 +17,6 @@ from moe_lab.experts.bank import (
     check_positive,
     hidden_widths,
 )
-from moe_lab.experts.plan import Plan
 
 
 @final

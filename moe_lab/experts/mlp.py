@@ -7,9 +7,9 @@ from typing import cast, final
 
 from torch import Tensor, nn
 
+from moe_lab.dispatch.plan import Plan
+from moe_lab.dispatch.stacked import StackedLinear, relu_perceptron
 from moe_lab.experts.bank import ExpertBank, activation_module, check_dropout, hidden_widths
-from moe_lab.experts.plan import Plan
-from moe_lab.experts.stacked import StackedLinear, relu_perceptron
 
 
 @final

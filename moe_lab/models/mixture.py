@@ -7,10 +7,11 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from moe_lab.combine import Combine
-from moe_lab.experts import ExpertBank, Plan
+from moe_lab.dispatch import Plan
+from moe_lab.experts import ExpertBank
 from moe_lab.models.base import Model, check_expert_count
 from moe_lab.outputs import MixtureOutput, Output
-from moe_lab.routers import Router
+from moe_lab.routers import AnswerRouter, Router
 
 
 class Mixture(Model):
@@ -27,7 +28,7 @@ class Mixture(Model):
     def __init__(
         self,
         backbone: nn.Module,
-        router: Router,
+        router: Router | AnswerRouter,
         experts: ExpertBank,
         combine: Combine,
         num_experts: int,
@@ -46,13 +47,22 @@ class Mixture(Model):
 
     def forward(self, images: Tensor, *, every_expert: bool = False) -> MixtureOutput:
         features = self.backbone(images)
+        if every_expert or isinstance(self.router, AnswerRouter):
+            return self._ask_everyone(features)
         routing = self.router(features)
         plan = Plan.from_weights(routing.weights)
-        if not every_expert:
-            return MixtureOutput(self.combine(self.experts(features, plan), plan), routing)
+        return MixtureOutput(self.combine(self.experts(features, plan), plan), routing)
+
+    def _ask_everyone(self, features: Tensor) -> MixtureOutput:
         # Computed once for everybody, then picked: dropout then agrees between the two readings.
-        everyone = Plan.every(len(images), self.experts.num_experts, images.device)
-        answers = self.experts(features, everyone)
-        chosen = answers[plan.expert * len(images) + plan.row]
+        num_images = len(features)
+        everyone = Plan.every(num_images, self.experts.num_experts, features.device)
+        answers = self.experts(features, everyone)  # [E * B, D]
+        if isinstance(self.router, AnswerRouter):
+            routing = self.router(features, everyone.dense(answers))
+        else:
+            routing = self.router(features)
+        plan = Plan.from_weights(routing.weights)
+        chosen = answers[plan.expert * num_images + plan.row]
         expert_log_probs = self.combine.expert_log_probs(answers, everyone)
         return MixtureOutput(self.combine(chosen, plan), routing, expert_log_probs)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from moe_lab.experts import ExpertBank, Plan
+from moe_lab.dispatch import Plan
+from moe_lab.experts import ExpertBank
 from moe_lab.models.base import Model, check_expert_count
 from moe_lab.outputs import Output
 

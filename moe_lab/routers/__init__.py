@@ -2,13 +2,14 @@
 part.
 """
 
-from moe_lab.routers.base import Router
+from moe_lab.routers.base import AnswerRouter, Router
 from moe_lab.routers.gates import Gate, LinearGate, MLPGate
 from moe_lab.routers.noisy_top_k import NoisyTopKRouter
 from moe_lab.routers.softmax import SoftmaxRouter
 from moe_lab.routers.top_k import TopKRouter
 
 __all__ = [
+    "AnswerRouter",
     "Gate",
     "LinearGate",
     "MLPGate",

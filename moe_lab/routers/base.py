@@ -10,6 +10,23 @@ from torch import Tensor, nn
 from moe_lab.outputs import Routing
 
 
+class AnswerRouter(nn.Module, ABC):
+    """Decides from what all experts answer: features [B, ...], answers [B, E, D] -> Routing [B, E].
+
+    Costs every expert on every image, which the counted FLOPs show. Otherwise as `Router`.
+    """
+
+    num_experts: int
+
+    def forward(self, features: Tensor, answers: Tensor) -> Routing:
+        with torch.autocast(features.device.type, enabled=False):
+            return self.route(features.float(), answers.float())
+
+    @abstractmethod
+    def route(self, features: Tensor, answers: Tensor) -> Routing:
+        """float32 features [B, ...] and answers [B, E, D] -> Routing."""
+
+
 class Router(nn.Module, ABC):
     """Decides which experts answer for an image: features [B, ...] -> Routing [B, E].
 

@@ -21,7 +21,8 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
-from moe_lab.experts import ExpertList, MLPExperts, Plan, mlp_expert_list
+from moe_lab.dispatch import Plan
+from moe_lab.experts import ExpertList, MLPExperts, mlp_expert_list
 
 
 @dataclass(frozen=True)

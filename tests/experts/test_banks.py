@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from moe_lab.experts import ExpertBank, ExpertList, MLPExperts, Plan, mlp_expert_list
+from moe_lab.dispatch import Plan
+from moe_lab.experts import ExpertBank, ExpertList, MLPExperts, mlp_expert_list
 from tests.experts.reference import as_list, routing, stacked, stacked_gradients
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from moe_lab.experts import Plan
+from moe_lab.dispatch import Plan
 from tests.experts.reference import routing
 
 # Image 0 asks experts 0 and 2, image 1 nobody, image 2 expert 0.
