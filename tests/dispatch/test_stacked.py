@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from moe_lab.experts import StackedLinear
+from moe_lab.dispatch import StackedLinear
 
 COUNTS = [(3, 0, 5, 1), (2, 2, 2, 2), (0, 0, 7, 0), (0, 0, 0, 0), (1, 0, 0, 0)]
 

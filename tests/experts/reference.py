@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from moe_lab.experts import ExpertList, MLPExperts, StackedLinear, mlp_expert_list
+from moe_lab.dispatch import StackedLinear
+from moe_lab.experts import ExpertList, MLPExperts, mlp_expert_list
 
 
 def routing(rows: int, num_experts: int, k: int, dtype: torch.dtype = torch.float32) -> Tensor:
