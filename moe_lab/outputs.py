@@ -51,6 +51,7 @@ class MixtureOutput(Output):
 
     routing: Routing
     expert_log_probs: Tensor | None = None  # [B, E, C]
+    features: Tensor | None = None  # [B, ...] what router and experts saw
 
 
 @dataclass(frozen=True)
@@ -58,3 +59,14 @@ class IterativeOutput(Output):
     """The output of a model that answers several times; `log_probs` is its final word."""
 
     pass_log_probs: Tensor  # [T, B, C]
+
+
+@dataclass(frozen=True)
+class AdaptiveOutput(MixtureOutput):
+    """The output of a model that decides for each image how long to think.
+
+    `routing` is that of all steps together: each step's weights times the weight of the step.
+    """
+
+    halting: Tensor | None = None  # [T, B] weight of each step in the answer; sums to 1 over T
+    steps: Tensor | None = None  # [B] steps taken plus remainder: what the ponder cost charges

@@ -51,7 +51,8 @@ class Mixture(Model):
             return self._ask_everyone(features)
         routing = self.router(features)
         plan = Plan.from_weights(routing.weights)
-        return MixtureOutput(self.combine(self.experts(features, plan), plan), routing)
+        log_probs = self.combine(self.experts(features, plan), plan)
+        return MixtureOutput(log_probs, routing, features=features)
 
     def _ask_everyone(self, features: Tensor) -> MixtureOutput:
         # Computed once for everybody, then picked: dropout then agrees between the two readings.
@@ -65,4 +66,4 @@ class Mixture(Model):
         plan = Plan.from_weights(routing.weights)
         chosen = answers[plan.expert * num_images + plan.row]
         expert_log_probs = self.combine.expert_log_probs(answers, everyone)
-        return MixtureOutput(self.combine(chosen, plan), routing, expert_log_probs)
+        return MixtureOutput(self.combine(chosen, plan), routing, expert_log_probs, features)
