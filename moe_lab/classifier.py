@@ -152,7 +152,8 @@ class Classifier(LightningModule):
         values: dict[str, Any] = {"accuracy": self.accuracy.compute(), "loss": self.loss.compute()}
         if self.routing is not None:
             values |= self.routing.compute()
-        self.log_dict({f"{split}_{name}": float(value) for name, value in values.items()})
+        for name, value in values.items():
+            self.log(f"{split}_{name}", float(value), prog_bar=name == "accuracy")
         self.accuracy.reset()
         self.loss.reset()
 
@@ -171,7 +172,7 @@ class Classifier(LightningModule):
 
     def configure_optimizers(self) -> Any:
         assert self.optimizer is not None, "a classifier without an optimizer only evaluates"
-        optimizer = self.optimizer(parameter_groups(self.model))
+        optimizer = self.optimizer(parameter_groups(self.model, self.objective))
         schedule = self.schedule
         if schedule is None:
             return optimizer
@@ -195,11 +196,11 @@ class Classifier(LightningModule):
         checkpoint["moe_lab_config"] = self.config
 
 
-def parameter_groups(model: torch.nn.Module) -> list[dict[str, Any]]:
+def parameter_groups(*modules: torch.nn.Module) -> list[dict[str, Any]]:
     """Weight matrices with weight decay; biases, scales and other rows without."""
     decayed: list[Tensor] = []
     free: list[Tensor] = []
-    for name, parameter in model.named_parameters():
+    for name, parameter in (named for module in modules for named in module.named_parameters()):
         if parameter.requires_grad:
             is_matrix = parameter.ndim >= 2 and not name.endswith("bias")
             (decayed if is_matrix else free).append(parameter)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 from rich.console import Console
@@ -13,6 +14,9 @@ from rich.tree import Tree
 
 from moe_lab.configuration.check import leaves, spell
 from moe_lab.errors import UserError
+
+if TYPE_CHECKING:
+    from moe_lab.auditing import Verdict
 
 
 def print_config(config: DictConfig, choices: dict[str, Any]) -> str:
@@ -86,6 +90,15 @@ def print_values(title: str, values: dict[str, Any]) -> None:
     table = Table("name", "value", title=title, title_justify="left")
     for name, value in values.items():
         table.add_row(name, f"{value:.6g}" if isinstance(value, float) else str(value))
+    Console().print(table)
+
+
+def print_verdicts(verdicts: Sequence[Verdict]) -> None:
+    """A line a check."""
+    marks = {True: "[green]pass[/green]", False: "[bold red]FAIL[/bold red]", None: "n/a"}
+    table = Table("", "check", "what was found", title="audit", title_justify="left")
+    for verdict in verdicts:
+        table.add_row(marks[verdict.passed], verdict.name, escape(verdict.detail))
     Console().print(table)
 
 

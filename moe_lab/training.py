@@ -21,6 +21,7 @@ from moe_lab.loggers.wandb import finish_run
 from moe_lab.ranks import is_first_process
 from moe_lab.restore import read_checkpoint
 from moe_lab.run_directory import RunDirectory, config_hash
+from moe_lab.starting import freeze, start_from
 
 log = logging.getLogger("moe_lab")
 INTERRUPTED = {None: 143, 1: 130}  # what Lightning exits with after SIGTERM and after Ctrl-C
@@ -32,6 +33,13 @@ class Interrupted(Exception):
     def __init__(self, exit_code: int, summary: dict[str, Any]) -> None:
         super().__init__(f"interrupted, exit code {exit_code}")
         self.exit_code, self.summary = exit_code, summary
+
+
+def as_list(value: Any) -> list[Any]:
+    """One value or several, as a list; none for null."""
+    if value is None:
+        return []
+    return [value] if isinstance(value, str) else list(value)
 
 
 class TrainingRun:
@@ -88,6 +96,7 @@ class TrainingRun:
         batches = len(self.data.loader("train"))
         length = composition.training_length(self.config, batches)
         classifier = composition.build_classifier(self.config, length)
+        self.start(classifier)
         self.loggers = [
             JSONLinesLogger(self.directory.metrics),
             *composition.build_loggers(self.config),
@@ -96,6 +105,15 @@ class TrainingRun:
             logger.log_hyperparams(self.plain)
         callbacks = [*composition.build_callbacks(self.config), self.stopwatch]
         return classifier, composition.build_trainer(self.config, callbacks, self.loggers)
+
+    def start(self, classifier: Classifier) -> None:
+        """Take over weights of earlier runs and freeze what is not to learn."""
+        runs, frozen = as_list(self.config.init_from), as_list(self.config.freeze)
+        if runs:
+            parts = as_list(self.config.init_parts)
+            copied = start_from(classifier.model, runs, parts, self.config.init_noise)
+            log.info("init_from: %d tensors of %s copied from %s", copied, parts, runs)
+        freeze(classifier.model, frozen)
 
     def fit(self, trainer: Trainer, classifier: Classifier) -> int:
         """0, or the exit code of the signal that ended the training."""

@@ -4,5 +4,6 @@
 
 from moe_lab.backbones.conv import Conv
 from moe_lab.backbones.flatten import Flatten
+from moe_lab.backbones.patch import Patch
 
-__all__ = ["Conv", "Flatten"]
+__all__ = ["Conv", "Flatten", "Patch"]

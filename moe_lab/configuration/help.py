@@ -12,6 +12,7 @@ GROUPS = {
     "model": "what answers: one network, or a mixture of experts",
     "router": "who is asked: how a mixture chooses experts for an image",
     "gate": "the network inside a router that scores the experts",
+    "temperature": "what a router divides its logits by",
     "expert": "what each expert is",
     "combine": "how the experts' answers become one",
     "loss": "what is minimised, and what keeps experts in use",
@@ -37,12 +38,17 @@ COMMANDS = {
         ("python -m moe_lab.train -m model=dense,standard,sparse seed=0,1,2", "a sweep: nine runs"),
         ("python -m moe_lab.train experiment=smoke", "does it work? in seconds"),
     ),
+    "audit": (
+        ("python -m moe_lab.audit", "the default composition"),
+        ("python -m moe_lab.audit model=standard router=softmax expert=mlp", "another one"),
+    ),
     "eval": (
         ("python -m moe_lab.eval run=outputs/RUN", "test accuracy of the best weights"),
         ("python -m moe_lab.eval run=outputs/RUN split=val checkpoint=last", "another choice"),
     ),
 }
 HEADINGS = {
+    "audit": "Check that a composition keeps the promises of a mixture of experts, in seconds.",
     "train": "Train a classifier on images and keep a record of it in a run directory.",
     "eval": "Evaluate a trained run again.",
 }
@@ -54,14 +60,14 @@ def help_text(config_name: str) -> str:
     width = max(len(command) for command, _ in COMMANDS[config_name])
     commands = [f"  {command:<{width}}  # {why}" for command, why in COMMANDS[config_name]]
     parts = [HEADINGS[config_name], "", "Commands to copy:", "", *commands, ""]
-    if config_name == "train":
+    if config_name != "eval":
         parts += [
             "Groups (GROUP=OPTION), their options, and any key of an option as GROUP.KEY=VALUE:",
             "",
         ]
         for group, meaning in GROUPS.items():
             parts += [f"  {group:<11}{meaning}", f"             {', '.join(options(group))}"]
-    parts += ["", "Keys:" if config_name != "train" else "Other keys:", ""]
+    parts += ["", "Keys:" if config_name == "eval" else "Other keys:", ""]
     parts += own_keys(folder / f"{config_name}.yaml")
     parts += [
         "",

@@ -1,9 +1,11 @@
-"""What turns images into an Output: here, and only here, backbone, router, experts and combine
+"""What turns images into an Output: here, and only here, backbone, router, experts, combine
 meet.
 """
 
+from moe_lab.models.adaptive_depth import AdaptiveDepth
 from moe_lab.models.base import Model
 from moe_lab.models.mixture import Mixture
 from moe_lab.models.single import Single
+from moe_lab.models.soft_moe import SoftMoE
 
-__all__ = ["Mixture", "Model", "Single"]
+__all__ = ["AdaptiveDepth", "Mixture", "Model", "Single", "SoftMoE"]

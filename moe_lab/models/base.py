@@ -31,3 +31,18 @@ def check_expert_count(experts: ExpertBank, num_experts: int) -> None:
         raise ValueError(
             f"model.num_experts is {num_experts}, but the bank holds {experts.num_experts} experts"
         )
+
+
+def check_tokens(backbone: nn.Module, wanted: bool) -> None:
+    """Refuse a backbone that gives tokens to a model that routes images, and the reverse."""
+    has_tokens = getattr(backbone, "tokens", None) is not None
+    if wanted and not has_tokens:
+        raise ValueError(
+            f"this model routes tokens, but backbone={type(backbone).__name__.lower()} gives one "
+            "row an image: use backbone=patch"
+        )
+    if has_tokens and not wanted:
+        raise ValueError(
+            "this model routes whole images, but backbone=patch gives tokens: use model=soft_moe, "
+            "or backbone=flatten or conv"
+        )

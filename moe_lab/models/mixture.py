@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from moe_lab.combine import Combine
 from moe_lab.dispatch import Plan
 from moe_lab.experts import ExpertBank
-from moe_lab.models.base import Model, check_expert_count
+from moe_lab.models.base import Model, check_expert_count, check_tokens
 from moe_lab.outputs import MixtureOutput, Output
 from moe_lab.routers import AnswerRouter, Router
 
@@ -40,13 +40,17 @@ class Mixture(Model):
                 f"model.num_experts is {num_experts}, but the router chooses among "
                 f"{router.num_experts}"
             )
+        check_tokens(backbone, wanted=False)
         self.backbone = backbone
         self.router = router
         self.experts = experts
         self.combine = combine
 
     def forward(self, images: Tensor, *, every_expert: bool = False) -> MixtureOutput:
-        features = self.backbone(images)
+        return self.route_and_answer(self.backbone(images), every_expert)
+
+    def route_and_answer(self, features: Tensor, every_expert: bool = False) -> MixtureOutput:
+        """Steps 2 to 4 for features [B, ...]."""
         if every_expert or isinstance(self.router, AnswerRouter):
             return self._ask_everyone(features)
         routing = self.router(features)

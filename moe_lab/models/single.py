@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from moe_lab.dispatch import Plan
 from moe_lab.experts import ExpertBank
-from moe_lab.models.base import Model, check_expert_count
+from moe_lab.models.base import Model, check_expert_count, check_tokens
 from moe_lab.outputs import Output
 
 
@@ -15,6 +15,7 @@ class Single(Model):
 
     def __init__(self, backbone: nn.Module, experts: ExpertBank, num_experts: int = 1) -> None:
         super().__init__()
+        check_tokens(backbone, wanted=False)
         check_expert_count(experts, 1)
         self.backbone = backbone
         self.experts = experts

@@ -1,0 +1,79 @@
+"""Soft mixtures of experts (Puigcerver et al. 2024, arXiv 2308.00951, equations 1 to 3)."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from moe_lab.dispatch import Plan
+from moe_lab.experts import ExpertBank
+from moe_lab.models.base import Model, check_expert_count, check_tokens
+from moe_lab.outputs import MixtureOutput, Output, Routing
+
+
+class SoftMoE(Model):
+    """Each expert answers for `slots` soft averages of an image's own tokens: images ->
+    MixtureOutput.
+
+    1. scores = normalised tokens times normalised slot vectors     [B, tokens, E * slots]
+    2. slot inputs = tokens averaged by softmax over tokens         [B, E * slots, D]
+    3. answers = each expert on its own slots                       [B, E * slots, C]
+    4. token answers = answers averaged by softmax over slots       [B, tokens, C]
+    5. log_probs = log_softmax of the mean over tokens              [B, C]
+
+    Averages run within an image only: across the batch they would leak one image into another.
+    """
+
+    output_type: ClassVar[type[Output]] = MixtureOutput
+
+    def __init__(
+        self, backbone: nn.Module, experts: ExpertBank, num_experts: int, slots: int = 2
+    ) -> None:
+        super().__init__()
+        check_tokens(backbone, wanted=True)
+        check_expert_count(experts, num_experts)
+        if slots < 1:
+            raise ValueError(f"model.slots must be at least 1, got {slots}")
+        self.backbone, self.experts, self.slots = backbone, experts, slots
+        width = experts.in_features
+        self.slot_vectors = nn.Parameter(torch.randn(width, num_experts * slots) / width**0.5)
+        self.scale = nn.Parameter(torch.ones(()))
+
+    def forward(self, images: Tensor, *, every_expert: bool = False) -> MixtureOutput:
+        tokens = self.backbone(images)  # [B, tokens, D]
+        scores = self._scores(tokens)
+        dispatch, combine = scores.softmax(1), scores.softmax(2)  # over tokens, over slots
+        inputs = torch.einsum("btd,bts->bsd", tokens.float(), dispatch)
+        answers = self._answer(inputs)  # [B, E * slots, C]
+        logits = torch.einsum("bsc,bts->btc", answers, combine).mean(1)
+        routing = self._routing(scores, combine)
+        shape = (len(images), self.experts.num_experts, self.slots, -1)
+        alone = answers.view(shape).mean(2).log_softmax(-1)
+        return MixtureOutput(logits.log_softmax(-1), routing, alone, tokens)
+
+    def _scores(self, tokens: Tensor) -> Tensor:
+        # float32 and normalised (section 2.3): otherwise softmax saturates as D grows.
+        with torch.autocast(tokens.device.type, enabled=False):
+            directions = functional.normalize(self.slot_vectors, dim=0)
+            rows = functional.normalize(tokens.float(), dim=-1)
+            scores: Tensor = rows @ (self.scale * directions)
+            return scores
+
+    def _answer(self, inputs: Tensor) -> Tensor:
+        """Each slot by its own expert: [B, E * slots, D] -> [B, E * slots, C]."""
+        num_images, num_slots, _ = inputs.shape
+        owner = torch.arange(num_slots, device=inputs.device) // self.slots
+        weights = functional.one_hot(owner, self.experts.num_experts).float()
+        plan = Plan.from_weights(weights.repeat(num_images, 1))
+        answers = plan.combine(self.experts(inputs.flatten(0, 1), plan).float())
+        return answers.unflatten(0, (num_images, num_slots))
+
+    def _routing(self, scores: Tensor, combine: Tensor) -> Routing:
+        """How much of an image's answer comes from each expert: the mean over tokens, [B, E]."""
+        shape = (self.experts.num_experts, self.slots)
+        weights = combine.mean(1).unflatten(1, shape).sum(2)
+        logits = scores.mean(1).unflatten(1, shape).mean(2)
+        return Routing(logits, weights, weights)
