@@ -23,8 +23,31 @@ def load(run_dir: str | Path, checkpoint: str = "best") -> Classifier:
     """
     run = RunDirectory(run_dir)
     classifier = build_classifier(OmegaConf.create(run.read_config()))
-    classifier.load_state_dict(read_checkpoint(run.checkpoint(checkpoint))["state_dict"])
+    load_weights(classifier, run.checkpoint(checkpoint))
     return classifier.eval()
+
+
+def load_weights(classifier: Classifier, path: Path) -> None:
+    """Put a checkpoint's weights into a classifier; the objective keeps its own state.
+
+    What was minimised does not change an answer, so a run can still be read after losses changed.
+    """
+    state = read_checkpoint(path)["state_dict"]
+    kept = {name: value for name, value in state.items() if not name.startswith("objective.")}
+    try:
+        found = classifier.load_state_dict(kept, strict=False)
+    except RuntimeError as error:
+        raise unfit(path, str(error).splitlines()[-1].strip()) from None
+    missing = [name for name in found.missing_keys if not name.startswith("objective.")]
+    if missing or found.unexpected_keys:
+        raise unfit(path, f"missing {missing[:3]}, unexpected {found.unexpected_keys[:3]}")
+
+
+def unfit(path: Path, why: str) -> UserError:
+    return UserError(
+        f"the weights in {path} do not fit the model that config.yaml describes: {why}",
+        "a run directory as training left it, of this version of moe_lab",
+    )
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from moe_lab.environment import describe_environment
 from moe_lab.loggers import JSONLinesLogger
 from moe_lab.loggers.wandb import finish_run
 from moe_lab.ranks import is_first_process
-from moe_lab.restore import read_checkpoint
+from moe_lab.restore import load_weights
 from moe_lab.run_directory import RunDirectory, config_hash
 from moe_lab.starting import freeze, start_from
 
@@ -130,7 +130,7 @@ class TrainingRun:
         best = self.directory.checkpoint("best")
         measured: dict[str, Any] = {}
         if best.is_file():
-            classifier.load_state_dict(read_checkpoint(best)["state_dict"])
+            load_weights(classifier, best)
         if status == "done":
             measured = self.evaluate(trainer, classifier)
         else:
