@@ -21,9 +21,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # right.
         from moe_lab import console
         from moe_lab.evaluation import evaluate_run
+        from moe_lab.job import quieten_lightning
         from moe_lab.sandbox import sandbox
 
         with sandbox():
+            quieten_lightning()
             try:
                 evaluate_run(config)
                 codes.append(0)

@@ -1,0 +1,134 @@
+"""Audits every composition of model, router, expert, combine rule and loss, and prints the counts.
+
+    python scripts/audit_grid.py [--share 1.0] [--out grid.json]
+
+Compositions that resolve to the same settings are audited once. Sizes are small: the audit asks
+whether a composition is sound, not how good it is. Takes about half an hour on two cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import itertools
+import json
+import logging
+import sys
+import time
+import warnings
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import moe_lab  # noqa: F401  (first: it makes torchvision importable)
+
+import torch  # isort: skip
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from moe_lab.auditing import audit, compose_subject
+from moe_lab.configuration.check import check_overrides
+from moe_lab.configuration.help import options
+from moe_lab.configuration.resolvers import register_resolvers
+from moe_lab.errors import UserError
+
+SMALL = ["dataset=synthetic", "dataset.size=[1,8,8]", "num_images=32"]
+GROUPS = ("router", "expert", "combine", "loss")
+CARRIED = {"router": ("router", "gate", "temperature")}  # nodes that an option brings with it
+
+
+def pieces(group: str) -> dict[str, dict[str, Any]]:
+    """Option -> the nodes it puts into a configuration, unresolved."""
+    found = {}
+    for option in options(group):
+        config = check_overrides("audit", [*SMALL, "model=standard", f"{group}={option}"], False)
+        names = CARRIED.get(group, (group,))
+        found[option] = {
+            name: OmegaConf.to_container(config[name], resolve=False)
+            for name in names
+            if name in config
+        }
+    return found
+
+
+def assemble(base: DictConfig, chosen: list[dict[str, Any]]) -> DictConfig:
+    """A model's configuration with other parts in it."""
+    content = OmegaConf.to_container(base, resolve=False)
+    assert isinstance(content, dict)
+    for nodes in chosen:
+        content |= nodes
+    return OmegaConf.create(content)
+
+
+def fingerprint(config: DictConfig) -> str:
+    """Equal for compositions that resolve to the same model and loss."""
+    resolved = {key: OmegaConf.to_container(config[key], resolve=True) for key in ("model", "loss")}
+    return hashlib.sha256(json.dumps(resolved, sort_keys=True).encode()).hexdigest()
+
+
+def judge(config: DictConfig) -> tuple[str, str]:
+    """`sound`, `refused` or `failed`, and why."""
+    try:
+        verdicts = audit(compose_subject(config))
+    except UserError as error:
+        return "refused", getattr(error, "wrong", str(error))
+    failed = [verdict for verdict in verdicts if verdict.passed is False]
+    return ("failed", f"{failed[0].name}: {failed[0].detail}") if failed else ("sound", "")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--share", type=float, default=1.0, help="audit every 1/share-th only")
+    parser.add_argument("--out", type=Path, help="write every verdict to this JSON file")
+    arguments = parser.parse_args()
+    warnings.filterwarnings("ignore")
+    logging.disable(logging.WARNING)
+    register_resolvers()
+    torch.set_flush_denormal(True)
+    started = time.perf_counter()
+    available = {group: pieces(group) for group in GROUPS}
+    rows, known = [], {}
+    for model in options("model"):
+        base = check_overrides("audit", [*SMALL, f"model={model}"], multirun=False)
+        groups = [group for group in GROUPS if group in base]
+        names = list(itertools.product(*(available[group] for group in groups)))
+        step = max(1, round(1 / arguments.share))
+        for combination in track(names[::step], description=model, transient=True):
+            parts = [available[g][o] for g, o in zip(groups, combination, strict=True)]
+            config = assemble(base, parts)
+            try:
+                key = fingerprint(config)
+            except Exception as error:
+                verdict = ("refused", " ".join(str(error).split())[:120])
+            else:
+                verdict = known[key] if key in known else known.setdefault(key, judge(config))
+            chosen = dict(zip(groups, combination, strict=True))
+            rows.append({"model": model, **chosen, "verdict": verdict[0], "why": verdict[1]})
+    if arguments.out:
+        arguments.out.write_text(json.dumps(rows, indent=1))
+    return report(rows, len(known), time.perf_counter() - started)
+
+
+def report(rows: list[dict[str, str]], distinct: int, seconds: float) -> int:
+    """Counts a model, reasons for refusals, and failures by name; 1 if anything failed."""
+    table = Table("model", "compositions", "sound", "refused", "failed", title="audit of the grid")
+    for model in dict.fromkeys(row["model"] for row in rows):
+        own = Counter(row["verdict"] for row in rows if row["model"] == model)
+        counts = [own.total(), own["sound"], own["refused"], own["failed"]]
+        table.add_row(model, *map(str, counts))
+    total = Counter(row["verdict"] for row in rows)
+    table.add_row("all", *map(str, [total.total(), total["sound"], total["refused"], total["failed"]]))
+    Console().print(table)
+    print(f"{distinct} distinct compositions audited in {seconds:.0f} s")
+    for why, count in Counter(r["why"] for r in rows if r["verdict"] == "refused").most_common(12):
+        print(f"  refused {count:>5}: {why}")
+    failures = [row for row in rows if row["verdict"] == "failed"]
+    for row in failures[:40]:
+        print("  FAILED", {key: value for key, value in row.items() if key != "verdict"})
+    return int(bool(failures))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
