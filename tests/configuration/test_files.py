@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import re
 import subprocess
@@ -63,23 +62,6 @@ def test_every_option_composes_and_passes_its_own_rules(group: str, option: str)
 def test_every_experiment_composes_with_every_debug_preset(experiment: str, debug: str) -> None:
     register_resolvers()
     check_overrides("train", [f"experiment={experiment}", f"debug={debug}"], multirun=False)
-
-
-PARTS = list(
-    itertools.product(
-        ("standard", "sparse"), options("router"), options("expert"), options("combine")
-    )
-)
-
-
-@pytest.mark.parametrize(("model", "router", "expert", "combine"), PARTS)
-def test_every_router_expert_and_combine_rule_trains(
-    model: str, router: str, expert: str, combine: str, train: Train
-) -> None:
-    code, _ = train(
-        f"model={model}", f"router={router}", f"expert={expert}", f"combine={combine}", "debug=fast"
-    )
-    assert code == 0
 
 
 def test_help_lists_every_group_option_and_stays_on_a_page_or_two() -> None:

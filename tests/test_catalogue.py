@@ -1,0 +1,133 @@
+"""Every pair of choices among model, router, expert, combine rule and loss: sound, or refused by name.
+
+The rows are generated so that each pair of options of two groups stands in at least one of them.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from moe_lab.auditing import Subject, audit, compose_subject
+from moe_lab.configuration.check import CommandLineError, check_overrides
+from moe_lab.configuration.help import options
+from moe_lab.configuration.resolvers import register_resolvers
+from moe_lab.errors import ConfigError
+
+SMALL = ["dataset=synthetic", "dataset.size=[1,8,8]", "num_images=48"]
+GROUPS = ("router", "expert", "combine", "loss")
+WITHOUT_ROUTER = {"dense", "soft_moe"}
+Row = dict[str, str]
+
+
+def covering_rows() -> Iterator[Row]:
+    """Rows over model and GROUPS, chosen greedily until every pair of options has appeared."""
+    models = [model for model in options("model") if model not in WITHOUT_ROUTER]
+    axes = {"model": models, **{group: options(group) for group in GROUPS}}
+    names = list(axes)
+    missing = {
+        ((a, x), (b, y))
+        for a, b in itertools.combinations(names, 2)
+        for x in axes[a]
+        for y in axes[b]
+    }
+    while missing:
+        (a, x), (b, y) = min(missing)
+        row = {a: x, b: y}
+        for name in names:
+            if name not in row:
+                row[name] = max(axes[name], key=lambda o: gain({**row, name: o}, missing))  # noqa: B023
+        missing -= pairs(row, names)
+        yield {name: row[name] for name in names}
+
+
+def pairs(row: Row, names: list[str]) -> set[tuple[tuple[str, str], tuple[str, str]]]:
+    present = [(name, row[name]) for name in names if name in row]
+    return set(itertools.combinations(present, 2))
+
+
+def gain(row: Row, missing: set[tuple[tuple[str, str], tuple[str, str]]]) -> int:
+    return len(pairs(row, ["model", *GROUPS]) & missing)
+
+
+ROWS = list(covering_rows())
+OTHERS: list[Row] = [
+    {"model": model, "expert": expert, "loss": loss}
+    for model in sorted(WITHOUT_ROUTER)
+    for expert, loss in itertools.product(options("expert"), options("loss"))
+]
+
+
+def expected_refusal(row: Row) -> str | None:
+    """Why a row makes no sense, as a pattern of the message; None where it must work."""
+    model, router, expert = row["model"], row.get("router", ""), row["expert"]
+    is_tree = router in ("tree", "deep_tree")
+    if model in ("hierarchical", "recursive") and not is_tree:
+        return r"router\.branching"
+    if is_tree and model not in ("hierarchical", "recursive"):
+        return "the router chooses among"
+    if model == "soft_moe" and expert in ("conv", "se_conv"):
+        return "in_features"
+    if expert == "mixed":
+        return "num_experts"
+    if model == "dense" and expert == "null":
+        return "null"
+    if row["loss"] in ("adaptive", "iterative") and not (
+        row["loss"] == "adaptive" and model == "adaptive_depth"
+    ):
+        return "reads"
+    if model == "dense" and row["loss"] != "task":
+        return "reads"
+    return None
+
+
+def compose(row: Row) -> Subject:
+    register_resolvers()
+    line = [f"{group}={option}" for group, option in row.items()]
+    config = check_overrides("audit", [*SMALL, *line], multirun=False)
+    return compose_subject(config)
+
+
+def train_two_steps(subject: Subject) -> None:
+    parameters = [p for m in (subject.model, subject.objective) for p in m.parameters()]
+    optimizer = torch.optim.AdamW(parameters, lr=1e-3)
+    before = [parameter.detach().clone() for parameter in parameters]
+    for _ in range(2):
+        assert subject.step().isfinite()
+        optimizer.step()
+    assert any(not torch.equal(a, b) for a, b in zip(before, parameters, strict=True))
+
+
+@pytest.mark.parametrize("row", [*ROWS, *OTHERS], ids=lambda row: "-".join(row.values()))
+def test_a_composition_is_sound_or_refused_by_name(row: Row) -> None:
+    refusal = expected_refusal(row)
+    if refusal is not None:
+        with pytest.raises(ConfigError) as caught:
+            compose(row)
+        assert re.search(refusal, str(caught.value)), str(caught.value)
+        return
+    subject = compose(row)
+    failures = [f"{v.name}: {v.detail}" for v in audit(subject) if v.passed is False]
+    assert failures == []
+    train_two_steps(subject)
+
+
+@pytest.mark.parametrize("model", sorted(WITHOUT_ROUTER))
+@pytest.mark.parametrize("group", ["router", "combine", "gate"])
+def test_a_part_that_a_model_does_not_have_is_refused(model: str, group: str) -> None:
+    register_resolvers()
+    with pytest.raises(CommandLineError, match=f"nothing in model={model} uses a {group}"):
+        check_overrides("audit", [f"model={model}", f"{group}={options(group)[0]}"], False)
+
+
+def test_the_rows_cover_every_pair() -> None:
+    names = ["model", *GROUPS]
+    covered = set().union(*(pairs(row, names) for row in ROWS))
+    axes = {"model": set(options("model")) - WITHOUT_ROUTER, **{g: options(g) for g in GROUPS}}
+    for a, b in itertools.combinations(names, 2):
+        for x, y in itertools.product(axes[a], axes[b]):
+            assert ((a, x), (b, y)) in covered
