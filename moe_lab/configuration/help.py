@@ -66,7 +66,7 @@ def help_text(config_name: str) -> str:
             "",
         ]
         for group, meaning in GROUPS.items():
-            parts += [f"  {group:<11}{meaning}", f"             {', '.join(options(group))}"]
+            parts += [f"  {group:<13}{meaning}", f"               {', '.join(options(group))}"]
     parts += ["", "Keys:" if config_name == "eval" else "Other keys:", ""]
     parts += own_keys(folder / f"{config_name}.yaml")
     parts += [

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from moe_lab.outputs import Routing
+
+RowSum = Literal["one", "at most one", "free"]
 
 
 class AnswerRouter(nn.Module, ABC):
@@ -17,6 +20,7 @@ class AnswerRouter(nn.Module, ABC):
     """
 
     num_experts: int
+    row_sum: RowSum  # as in Router
 
     def forward(self, features: Tensor, answers: Tensor) -> Routing:
         with torch.autocast(features.device.type, enabled=False):
@@ -30,11 +34,16 @@ class AnswerRouter(nn.Module, ABC):
 class Router(nn.Module, ABC):
     """Decides which experts answer for an image: features [B, ...] -> Routing [B, E].
 
-    A new router implements `route` and nothing else. It may draw noise only while `self.training`,
-    keeps no state about the batch, and knows neither losses nor experts.
+    A new router implements `route`, says what its rows of weights sum to, and nothing else. It may
+    draw noise and read batch mates only while `self.training`, keeps no state about the last batch,
+    and knows neither losses nor experts. A running statistic is a persistent float32 buffer that
+    moves in training alone.
     """
 
     num_experts: int
+    # What the weights of an image sum to, in training and in evaluation: "one"; "at most one",
+    # where the rest stands for no knowledge; or "free", any sum that is not negative.
+    row_sum: RowSum
 
     def forward(self, features: Tensor) -> Routing:
         # Half precision turns close scores into ties and moves images between experts, so
@@ -45,3 +54,13 @@ class Router(nn.Module, ABC):
     @abstractmethod
     def route(self, features: Tensor) -> Routing:
         """float32 features [B, ...] -> Routing."""
+
+
+@torch.no_grad()
+def mean_over_ranks(values: Tensor) -> Tensor:
+    """The mean over the processes of a distributed run, so that all keep the same statistics."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        values = values.clone()
+        torch.distributed.all_reduce(values)
+        values /= torch.distributed.get_world_size()
+    return values

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import final
 
 from torch import Tensor, nn
 
@@ -17,6 +20,7 @@ class Gate(nn.Module, ABC):
         """Features [B, ...] -> scores [B, E]."""
 
 
+@final
 class LinearGate(Gate):
     """One linear layer: [B, D] -> [B, E].
 
@@ -36,6 +40,7 @@ class LinearGate(Gate):
         return scores
 
 
+@final
 class MLPGate(Gate):
     """A hidden layer before the scores: [B, D] -> [B, H] -> [B, E]."""
 
@@ -55,6 +60,48 @@ class MLPGate(Gate):
         # tanh, not ReLU: hidden units that are all positive give every image the same offset, and
         # a fresh gate then sends most images to two or three experts.
         scores: Tensor = self.scores(self.hidden(features.flatten(1)).tanh())
+        return scores
+
+
+@final
+class ConvGate(Gate):
+    """Two strided 3x3 convolutions before the scores: images, flat or not -> [B, E].
+
+    Each convolution halves height and width, so the gate is far cheaper than a convolutional
+    backbone.
+    """
+
+    def __init__(
+        self,
+        in_shape: Sequence[int],
+        in_features: int,
+        num_experts: int,
+        channels: int = 8,
+        init_std: float = 0.02,
+    ) -> None:
+        super().__init__()
+        check_gate_sizes(num_experts, init_std)
+        if channels < 1:
+            raise ValueError(f"gate.channels must be at least 1, got {channels}")
+        if math.prod(in_shape) != in_features:
+            raise ValueError(
+                f"gate=conv reads images of shape {list(in_shape)}, {math.prod(in_shape)} values, "
+                f"but the backbone gives {in_features} features: use backbone=flatten or gate=mlp"
+            )
+        self.num_experts = num_experts
+        self.in_shape = tuple(in_shape)
+        depth, height, width = in_shape
+        # Without bias, as a fresh gate would give every image the same offset.
+        self.first = nn.Conv2d(depth, channels, 3, stride=2, padding=1, bias=False)
+        self.second = nn.Conv2d(channels, channels, 3, stride=2, padding=1, bias=False)
+        places = math.ceil(height / 4) * math.ceil(width / 4)
+        self.scores = nn.Linear(channels * places, num_experts, bias=False)
+        nn.init.normal_(self.scores.weight, std=init_std)
+
+    def forward(self, features: Tensor) -> Tensor:
+        images = features.reshape(-1, *self.in_shape)  # [B, channels, height, width]
+        hidden = self.second(self.first(images).tanh()).tanh()  # tanh as in MLPGate
+        scores: Tensor = self.scores(hidden.flatten(1))
         return scores
 
 

@@ -2,33 +2,44 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, final
 
 from torch import Tensor
 
 from moe_lab.outputs import Routing
-from moe_lab.routers.base import Router
+from moe_lab.routers.base import Router, RowSum
 from moe_lab.routers.gates import Gate
+from moe_lab.routers.temperature import Temperature, as_temperature
 
 Normalize = Literal["auto", True, False]
 
 
+@final
 class TopKRouter(Router):
-    """probs = softmax(logits); weights = probs of the top_k largest, 0 elsewhere, [B, E].
+    """probs = softmax(logits / temperature); weights = probs of the top_k largest, 0 elsewhere,
+    [B, E].
 
     Normalised, the weights of an image sum to 1, which equals a softmax over the chosen logits.
     """
 
-    def __init__(self, gate: Gate, top_k: int = 2, normalize: Normalize = "auto") -> None:
+    def __init__(
+        self,
+        gate: Gate,
+        top_k: int = 2,
+        normalize: Normalize = "auto",
+        temperature: Temperature | float = 1.0,
+    ) -> None:
         super().__init__()
         self.gate = gate
         self.num_experts = gate.num_experts
         self.top_k = top_k
         self.normalize = resolve_normalize(normalize, top_k, self.num_experts)
+        self.row_sum = row_sum_of_top_k(self.normalize, top_k, self.num_experts)
+        self.temperature = as_temperature(temperature)
 
     def route(self, features: Tensor) -> Routing:
         logits = self.gate(features)
-        probs = logits.softmax(-1)
+        probs = (logits / self.temperature()).softmax(-1)
         weights = keep_top_k(probs, self.top_k, self.normalize)
         return Routing(logits=logits, probs=probs, weights=weights)
 
@@ -41,12 +52,44 @@ def keep_top_k(probs: Tensor, top_k: int, normalize: bool) -> Tensor:
     return probs.new_zeros(probs.shape).scatter(-1, indices, values)
 
 
+def keep_chosen(log_scores: Tensor, chosen: Tensor, normalize: bool) -> Tensor:
+    """softmax(log_scores) at the `chosen` experts [B, k], 0 elsewhere, [B, E] -> [B, E].
+
+    The chosen need not be the largest. Dividing their probabilities by the sum could be 0 / 0; a
+    softmax over their own scores is the same number and cannot.
+    """
+    if normalize:
+        values = log_scores.gather(-1, chosen).softmax(-1)
+    else:
+        values = log_scores.softmax(-1).gather(-1, chosen)
+    return log_scores.new_zeros(log_scores.shape).scatter(-1, chosen, values)
+
+
+def sum_to_one(kept: Tensor) -> Tensor:
+    """Rows divided by their sum, which counts as a constant in the backward, [B, E] -> [B, E].
+
+    Where one expert is left, its weight is exactly 1, and only so does its gate get a gradient.
+    """
+    return kept / kept.detach().sum(-1, keepdim=True)
+
+
+def equal_top_k(scores: Tensor, top_k: int) -> Tensor:
+    """1 / top_k at the top_k largest scores of each row, 0 elsewhere, [B, E] -> [B, E]."""
+    indices = scores.topk(top_k, dim=-1).indices
+    return scores.new_zeros(scores.shape).scatter(-1, indices, 1 / top_k)
+
+
+def check_top_k(top_k: int, num_experts: int) -> None:
+    """Refuse to choose more experts than there are, or none."""
+    if not 1 <= top_k <= num_experts:
+        raise ValueError(f"router.top_k must be in 1..num_experts = 1..{num_experts}, got {top_k}")
+
+
 def resolve_normalize(normalize: Normalize, top_k: int, num_experts: int) -> bool:
     """Whether the chosen weights are to sum to 1; refuses the setting under which a gate cannot
     learn.
     """
-    if not 1 <= top_k <= num_experts:
-        raise ValueError(f"router.top_k must be in 1..num_experts = 1..{num_experts}, got {top_k}")
+    check_top_k(top_k, num_experts)
     if normalize not in ("auto", True, False):
         raise ValueError(f"router.normalize must be auto, true or false, got {normalize!r}")
     if normalize == "auto":
@@ -57,3 +100,8 @@ def resolve_normalize(normalize: Normalize, top_k: int, num_experts: int) -> boo
             "gate gets no gradient and never learns: use router.normalize=false or auto"
         )
     return bool(normalize)
+
+
+def row_sum_of_top_k(normalize: bool, top_k: int, num_experts: int) -> RowSum:
+    """What the weights of an image sum to when the top_k of its probabilities are kept."""
+    return "one" if normalize or top_k == num_experts else "at most one"
