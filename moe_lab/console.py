@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -22,13 +22,15 @@ if TYPE_CHECKING:
 def print_config(config: DictConfig, choices: dict[str, Any]) -> str:
     """Show the composed configuration as a tree; returns the same tree as plain text.
 
-    A group that another one refers to is shown once, at its own place.
+    A group that another one refers to is shown once, at its own place; loss terms that are off
+    are left out.
     """
     tree = Tree("configuration")
     branches: dict[str, Tree] = {}
+    off = tuple(f"loss.terms.{name}." for name in terms_off(config))
     for key, value in leaves(config):
         *path, name = key.split(".")
-        if name.startswith("_"):
+        if name.startswith("_") or key.startswith(off):
             continue
         branch = tree
         for depth, word in enumerate(path):
@@ -44,6 +46,16 @@ def print_config(config: DictConfig, choices: dict[str, Any]) -> str:
     with plain.capture() as captured:
         plain.print(tree)
     return captured.get()
+
+
+def terms_off(config: DictConfig) -> list[str]:
+    """Loss terms whose weight is 0 and stays so."""
+    terms = OmegaConf.select(config, "loss.terms") or {}
+    return [
+        str(name)
+        for name, term in terms.items()
+        if term.weight == 0 and not OmegaConf.select(term, "schedule.end")
+    ]
 
 
 def print_summary(summary: dict[str, Any]) -> None:
