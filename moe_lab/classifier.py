@@ -100,7 +100,8 @@ class Classifier(LightningModule):
         every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
         if (self.trainer.global_step + 1) % every == 0:
             terms = {f"train_{name}": value for name, value in loss.terms.items()}
-            self.log_dict({"train_loss": total, **terms})
+            weights = {f"weight_{name}": value for name, value in loss.weights.items()}
+            self.log_dict({"train_loss": total, **terms, **weights})
         return loss.total
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:

@@ -79,6 +79,7 @@ def build_classifier(config: DictConfig, length: Length | None = None) -> Classi
     objective: Objective = build(config.loss)
     try:
         objective.check_reads(f"model={type(model).__name__}", model.output_type)
+        objective.check_teaches(model.learns_only_by_answer())
     except ValueError as error:
         raise ConfigError(str(error)) from error
     training: dict[str, Any] = {}

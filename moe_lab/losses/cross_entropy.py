@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from torch import Tensor
 from torch.nn import functional
 
@@ -12,6 +14,8 @@ from moe_lab.outputs import Output
 class CrossEntropy(Term):
     """-(1 - s) log p[target] - s mean_c log p[c], averaged over images, s = label_smoothing."""
 
+    judges_answer: ClassVar[bool] = True
+
     def __init__(self, label_smoothing: float = 0.0) -> None:
         if not 0 <= label_smoothing < 1:
             raise ValueError(f"label_smoothing must be in [0, 1), got {label_smoothing}")
@@ -20,8 +24,9 @@ class CrossEntropy(Term):
     def __call__(self, output: Output, target: Tensor) -> Tensor:
         # log_probs are already normalised: nll_loss, since cross_entropy would normalise them
         # again.
-        likelihood = functional.nll_loss(output.log_probs, target)
+        log_probs = output.log_probs.float()
+        likelihood = functional.nll_loss(log_probs, target)
         if self.label_smoothing == 0:
             return likelihood
-        smooth = -output.log_probs.mean()
+        smooth = -log_probs.mean()
         return (1 - self.label_smoothing) * likelihood + self.label_smoothing * smooth

@@ -18,11 +18,15 @@ class Importance(RoutingTerm):
     """
 
     def of_mixture(self, output: MixtureOutput, target: Tensor) -> Tensor:
-        return one_plus_squared_variation(output.routing.weights.sum(0))
+        return one_plus_squared_variation(output.routing.weights.float().sum(0))
 
 
 def one_plus_squared_variation(amounts: Tensor) -> Tensor:
     """1 + CV^2 = E * sum_e share_e^2 for non-negative amounts [E]; 1 where all are zero."""
+    return amounts.numel() * shares(amounts).square().sum()
+
+
+def shares(amounts: Tensor) -> Tensor:
+    """Non-negative amounts divided by their sum, [E] -> [E]; uniform where all are zero."""
     total = amounts.sum()
-    share = torch.where(total > 0, amounts / total.clamp(min=1e-20), 1 / amounts.numel())
-    return amounts.numel() * share.square().sum()
+    return torch.where(total > 0, amounts / total.clamp(min=1e-20), 1 / amounts.numel())

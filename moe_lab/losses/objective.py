@@ -2,57 +2,103 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
-from torch import Tensor, nn
+import torch
+from torch import Tensor
 
 from moe_lab.losses.term import Term
+from moe_lab.losses.uncertainty import Uncertainty
+from moe_lab.losses.weight import Weight
 from moe_lab.outputs import Output
+from moe_lab.progress import FollowsProgress
 
 
 @dataclass(frozen=True)
 class Loss:
-    """The weighted sum, and each term unweighted under its own name."""
+    """The weighted sum, each term unweighted under its own name, and the weights that move."""
 
     total: Tensor
     terms: dict[str, Tensor]
+    weights: dict[str, Tensor] = field(default_factory=dict)  # scheduled and learned ones alone
 
 
-class Objective(nn.Module):
-    """Weighs loss terms: `{name: {weight, term}}` -> Loss. Terms of weight 0 are not computed."""
+class Objective(FollowsProgress):
+    """Weighs loss terms: `{name: {weight, schedule, term}}` -> Loss.
 
-    def __init__(self, terms: Mapping[str, Mapping[str, Any]]) -> None:
+    Terms whose weight is 0 throughout are not computed. weighting=uncertainty learns a factor for
+    each of the others.
+    """
+
+    def __init__(
+        self,
+        terms: Mapping[str, Mapping[str, Any]],
+        weighting: Literal["fixed", "uncertainty"] = "fixed",
+    ) -> None:
         super().__init__()
-        self.weights: dict[str, float] = {}
-        self.terms: dict[str, Term] = {}
-        for name, entry in terms.items():
-            weight = float(entry["weight"])
-            if weight < 0:
-                raise ValueError(f"loss.terms.{name}.weight must be at least 0, got {weight}")
-            if weight > 0:
-                self.weights[name], self.terms[name] = weight, entry["term"]
+        if weighting not in ("fixed", "uncertainty"):
+            raise ValueError(f"loss.weighting must be fixed or uncertainty, got {weighting!r}")
+        weights = {name: Weight.of_entry(name, entry) for name, entry in terms.items()}
+        self.weights = {name: weight for name, weight in weights.items() if not weight.is_zero}
+        self.terms: dict[str, Term] = {name: terms[name]["term"] for name in self.weights}
         if not self.terms:
             raise ValueError("every loss term has weight 0: nothing would be learned")
+        learned = weighting == "uncertainty"
+        self.uncertainty = Uncertainty(self.terms, self.weights) if learned else None
 
     @property
     def needs_every_expert(self) -> bool:
         return any(term.needs_every_expert for term in self.terms.values())
 
     def forward(self, output: Output, target: Tensor) -> Loss:
-        values = {name: term(output, target) for name, term in self.terms.items()}
-        weighted = [self.weights[name] * value for name, value in values.items()]
-        total = weighted[0]
-        for value in weighted[1:]:
-            total = total + value
-        return Loss(total, {name: value.detach() for name, value in values.items()})
+        # Autocast would run matrix products of a term in half precision.
+        with torch.autocast(output.log_probs.device.type, enabled=False):
+            return self._weigh({name: term(output, target) for name, term in self.terms.items()})
 
-    def check_reads(self, model_name: str, output_type: type[Output]) -> None:
-        """Refuse terms that read what this model does not return."""
+    def _weigh(self, values: dict[str, Tensor]) -> Loss:
+        summands: list[Tensor] = []
+        moving: dict[str, Tensor] = {}
+        for name, value in values.items():
+            weight = self.weights[name].at(self.fraction)
+            summand = weight * value
+            if self.uncertainty is not None:
+                moving[name] = weight * self.uncertainty.factor(name)
+                summand = self.uncertainty(name, summand)
+            elif isinstance(weight, Tensor):
+                moving[name] = weight
+            summands.append(summand)
+        total = summands[0]
+        for summand in summands[1:]:
+            total = total + summand
+        return Loss(total, {name: value.detach() for name, value in values.items()}, moving)
+
+    def check_teaches(self, only_by_answer: str | None) -> None:
+        """Refuse an objective under which a part that only shapes the answer would not learn."""
+        if only_by_answer and not any(term.judges_answer for term in self.terms.values()):
+            raise ValueError(
+                f"{only_by_answer} learns only from the combined answer, which none of the loss "
+                f"terms {', '.join(self.terms)} judges: set loss.terms.cross_entropy.weight=1"
+            )
+
+    def check_reads(
+        self, model_name: str, output_type: type[Output], missing: Collection[str] = ()
+    ) -> None:
+        """Refuse terms that read another output, or one of the fields that this model leaves
+        None.
+        """
         for name, term in self.terms.items():
+            remedy = f"set loss.terms.{name}.weight=0"
             if not issubclass(output_type, term.reads):
                 raise ValueError(
                     f"loss.terms.{name} reads {term.reads.__name__}, but {model_name} returns "
-                    f"{output_type.__name__}: set loss.terms.{name}.weight=0"
+                    f"{output_type.__name__}: {remedy}"
+                )
+            answers = ("expert_log_probs",) if term.needs_every_expert else ()
+            lacking = [needed for needed in (*term.needs, *answers) if needed in missing]
+            if lacking:
+                raise ValueError(
+                    f"loss.terms.{name} needs {lacking[0]}, which {model_name} does not give: "
+                    f"{remedy}"
                 )

@@ -20,7 +20,7 @@ class SwitchBalance(RoutingTerm):
 
 def switch_balance(routing: Routing) -> Tensor:
     """The loss of one batch of routing; load has no gradient, probs has."""
-    return routing.num_experts * (load_share(routing.weights) * routing.probs.mean(0)).sum()
+    return routing.num_experts * (load_share(routing.weights) * routing.probs.float().mean(0)).sum()
 
 
 @torch.no_grad()
@@ -29,10 +29,11 @@ def load_share(weights: Tensor) -> Tensor:
 
     Dividing by the pairs, not by the images, keeps the minimum at 1 for every top_k. Where all
     experts answer every image the pairs say nothing, and the share of images whose first choice an
-    expert is takes their place, as for top-1.
+    expert is takes their place, as for top-1; equal firsts divide the image between them.
     """
-    used = weights != 0
-    if bool(used.all()) and weights.shape[-1] > 1:
-        used = torch.nn.functional.one_hot(weights.argmax(-1), weights.shape[-1]).bool()
-    counts = used.sum(0).float()
+    used = (weights != 0).float()
+    first = (weights == weights.amax(-1, keepdim=True)).float()
+    first = first / first.sum(-1, keepdim=True)
+    # where, not if: a look at the data would wait for the GPU at every step.
+    counts = torch.where(used.all(), first, used).sum(0)
     return counts / counts.sum().clamp(min=1)

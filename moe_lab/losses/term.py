@@ -11,14 +11,21 @@ from moe_lab.outputs import MixtureOutput, Output
 
 
 class Term(ABC):
-    """A pure, unweighted loss: (Output, target [B]) -> scalar.
+    """A pure, unweighted loss: (Output, target [B]) -> scalar in float32.
 
-    A term says what it reads. One that reads routing is refused for a model without a router, and
-    only where a term needs every expert's answer are experts that nobody chose computed.
+    A term says what it reads, and in `needs` which fields of it must not be None. One that reads
+    routing is refused for a model without a router, and only where a term needs every expert's
+    answer are experts that nobody chose computed.
     """
 
     reads: ClassVar[type[Output]] = Output
+    needs: ClassVar[tuple[str, ...]] = ()
     needs_every_expert: ClassVar[bool] = False
+    # True where the combined answer is judged: what only shapes that answer learns from nothing else.
+    judges_answer: ClassVar[bool] = False
+    # False where training can bring the value to zero or below: a learned weight would then grow
+    # without bound.
+    always_positive: ClassVar[bool] = True
 
     @abstractmethod
     def __call__(self, output: Output, target: Tensor) -> Tensor:

@@ -54,6 +54,9 @@ class AdaptiveDepth(Model):
     def experts(self) -> ExpertBank:
         return self.mixture.experts
 
+    def learns_only_by_answer(self) -> str | None:
+        return "the halting unit of model=adaptive_depth"
+
     def forward(self, images: Tensor, *, every_expert: bool = False) -> AdaptiveOutput:
         start = self.mixture.backbone(images).flatten(1)  # [B, D]
         thought = Thought.begin(len(images), self.max_steps, start)

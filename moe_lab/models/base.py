@@ -20,6 +20,10 @@ class Model(nn.Module, ABC):
 
     output_type: ClassVar[type[Output]] = Output
 
+    def learns_only_by_answer(self) -> str | None:
+        """The part, if any, that no loss but one on the combined answer can teach."""
+        return None
+
     @abstractmethod
     def forward(self, images: Tensor, *, every_expert: bool = False) -> Output:
         """Normalised images [B, channels, height, width] -> Output."""

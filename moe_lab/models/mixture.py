@@ -46,6 +46,10 @@ class Mixture(Model):
         self.experts = experts
         self.combine = combine
 
+    def learns_only_by_answer(self) -> str | None:
+        has_weights = any(True for _ in self.combine.parameters())
+        return f"combine={type(self.combine).__name__}" if has_weights else None
+
     def forward(self, images: Tensor, *, every_expert: bool = False) -> MixtureOutput:
         return self.route_and_answer(self.backbone(images), every_expert)
 

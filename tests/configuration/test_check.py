@@ -20,7 +20,7 @@ Train = Callable[..., tuple[int, Path]]
 # What is typed, and what the message must hold.
 BAD_LINES = {
     "unknown group option": (["model=spars"], ["no such model", "did you mean sparse?"]),
-    "unknown option without likeness": (["router=zzz"], ["router: noisy_top_k"]),
+    "unknown option without likeness": (["router=zzz"], ["router: attention, cosine"]),
     "mistyped key": (["router.topk=4"], ["no key 'router.topk'", "router.top_k"]),
     "mistyped key after plus": (["+router.topk=4"], ["no key 'router.topk'", "router.top_k"]),
     "mistyped key after two": (["++trainer.max_epoch=2"], ["trainer.max_epochs"]),

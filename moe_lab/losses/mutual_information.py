@@ -1,0 +1,27 @@
+"""The mutual information of expert and image (Bridle, Heading & MacKay 1991)."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from moe_lab.losses.entropy import normalised_entropy
+from moe_lab.losses.term import RoutingTerm
+from moe_lab.outputs import MixtureOutput
+
+
+class MutualInformation(RoutingTerm):
+    """-I(E; X) / log E = -(H(mean probs) - mean H(probs)) / log E, in -1..0.
+
+    -1 where each image has one expert and all experts are used alike; 0 where all images are
+    routed alike, be it to one expert or to all.
+    """
+
+    always_positive = False
+
+    def of_mixture(self, output: MixtureOutput, target: Tensor) -> Tensor:
+        return -mutual_information(output.routing.probs.float())
+
+
+def mutual_information(probs: Tensor) -> Tensor:
+    """Between the row and the outcome, as a share of log E. [B, E] -> []"""
+    return normalised_entropy(probs.mean(0)) - normalised_entropy(probs).mean()

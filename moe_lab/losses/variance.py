@@ -1,0 +1,26 @@
+"""The variance of the experts' mean probabilities: the plainest balance term."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from moe_lab.losses.term import RoutingTerm
+from moe_lab.outputs import MixtureOutput
+
+
+class Variance(RoutingTerm):
+    """1 + E * sum_e (mean probs_e - 1/E)^2: 1 at balance, E at collapse.
+
+    It reads the probabilities of all experts, before any is dropped, where `importance` reads the
+    weights that are left. So it reaches experts that nobody chose; where every expert is used with
+    its probability as weight, the two are one.
+    """
+
+    def of_mixture(self, output: MixtureOutput, target: Tensor) -> Tensor:
+        return one_plus_scaled_variance(output.routing.probs.float().mean(0))
+
+
+def one_plus_scaled_variance(mean_probs: Tensor) -> Tensor:
+    """1 + E^2 times the population variance of probabilities [E] that sum to 1."""
+    num_experts = mean_probs.numel()
+    return 1 + num_experts * (mean_probs - 1 / num_experts).square().sum()
