@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hydra import compose, initialize_config_dir
+from hydra._internal.defaults_list import DefaultsList
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
@@ -73,11 +74,11 @@ class CommandLineError(ConfigError):
         return [heading, "", *shown, "", f"  {self.help} lists what there is"]
 
 
-def rules_for(loader: ConfigLoader, config_name: str, overrides: list[str]) -> dict[str, Rule]:
-    """The rule of every key, from the files that these overrides select."""
+def rules_of(defaults: DefaultsList) -> dict[str, Rule]:
+    """The rule of every key, from the files that make up a configuration."""
     folder = configuration_folder()
     rules: dict[str, Rule] = {}
-    for part in loader.compute_defaults_list(config_name, overrides, RunMode.RUN).defaults:
+    for part in defaults.defaults:
         path = folder / f"{part.config_path}.yaml"
         if part.config_path is None or not path.is_file():
             continue
@@ -137,14 +138,14 @@ class _Checker:
         self.loader, self.config_name, self.multirun = loader, config_name, multirun
         self.groups = [group for group in loader.list_groups("") if group != "hydra"]
         self.mistakes: list[Mistake] = []
+        self.defaults: dict[tuple[str, ...], DefaultsList] = {}
 
     def check(self, lines: Sequence[str]) -> DictConfig:
         overrides = self._parse(lines)
         groups = self._existing_groups([o for o in overrides if self._is_group(o)])
-        base = self._compose([_first_choice(o) for o in groups])
-        rules = rules_for(self.loader, self.config_name, [_first_choice(o) for o in groups])
+        rules = self._rules([_first_choice(o) for o in groups])
         settings = [o for o in overrides if not self._is_group(o)]
-        sound = [o for o in settings if self._is_sound(o, base, rules)]
+        sound = [o for o in settings if self._is_sound(o, rules)]
         config = self._check_jobs([o.input_line or "" for o in (*groups, *sound)])
         if self.mistakes:
             raise CommandLineError(self.config_name, self.mistakes)
@@ -171,17 +172,28 @@ class _Checker:
 
     def _existing_groups(self, overrides: list[Override]) -> list[Override]:
         """The group choices that exist and fit together; the others become mistakes."""
+        existing = [override for override in overrides if self._options_exist(override)]
+        try:
+            self._choices([_first_choice(o) for o in existing])
+            return existing
+        except HydraException:
+            return self._fitting_groups(existing)
+
+    def _options_exist(self, override: Override) -> bool:
+        group = override.key_or_group
+        options = self.loader.get_group_options(group)
+        wrong = [v for v in _values(override) if v is not None and str(v) not in options]
+        for value in wrong:
+            hint = f"{nearest(str(value), options)}\n      {group}: {', '.join(options)}"
+            self._add(f"{group}={value}", f"no such {group}{hint}")
+        return not wrong
+
+    def _fitting_groups(self, overrides: list[Override]) -> list[Override]:
+        """Where they do not fit together: which of them stands in the way."""
         fitting: list[Override] = []
         primary = {g: i for i, g in enumerate(self._choices([]))}
         for override in sorted(overrides, key=lambda o: primary.get(o.key_or_group, len(primary))):
             group, line = override.key_or_group, override.input_line or ""
-            options = self.loader.get_group_options(group)
-            wrong = [v for v in _values(override) if v is not None and str(v) not in options]
-            for value in wrong:
-                hint = f"{nearest(str(value), options)}\n      {group}: {', '.join(options)}"
-                self._add(f"{group}={value}", f"no such {group}{hint}")
-            if wrong:
-                continue
             selected = [_first_choice(o) for o in fitting]
             if override.type == OverrideType.CHANGE and group not in self._choices(selected):
                 having = ", ".join(self._choices(selected))
@@ -191,17 +203,27 @@ class _Checker:
                 fitting.append(override)
         return fitting
 
+    def _defaults(self, overrides: list[str]) -> DefaultsList:
+        # Hydra reads all the files anew each time, which takes most of a second for a sweep.
+        key = tuple(overrides)
+        if key not in self.defaults:
+            found = self.loader.compute_defaults_list(self.config_name, overrides, RunMode.RUN)
+            self.defaults[key] = found
+        return self.defaults[key]
+
     def _choices(self, overrides: list[str]) -> dict[str, Any]:
-        defaults = self.loader.compute_defaults_list(self.config_name, overrides, RunMode.RUN)
-        choices = defaults.overrides.known_choices
+        choices = self._defaults(overrides).overrides.known_choices
         return {group: choice for group, choice in choices.items() if group in self.groups}
+
+    def _rules(self, overrides: list[str]) -> dict[str, Rule]:
+        return rules_of(self._defaults(overrides))
 
     def _compose(self, overrides: list[str]) -> DictConfig:
         config = compose(self.config_name, list(overrides), return_hydra_config=True)
         HydraConfig.instance().set_config(config)  # for ${hydra:runtime.choices...}
         return config
 
-    def _is_sound(self, override: Override, base: DictConfig, rules: dict[str, Rule]) -> bool:
+    def _is_sound(self, override: Override, rules: dict[str, Rule]) -> bool:
         """Whether a key exists and its values are allowed, as far as that depends on no other
         key.
         """
@@ -210,7 +232,8 @@ class _Checker:
         if key.startswith("hydra.") or override.is_delete():
             return True
         if key not in rules and not any(known.startswith(f"{key}.") for known in rules):
-            if not _is_plumbing(key) or OmegaConf.select(base, key) is None:
+            node = key.rpartition(".")[0]
+            if not (_is_plumbing(key) and any(known.startswith(f"{node}.") for known in rules)):
                 self._add(line, f"there is no key '{key}'{nearest(key, [*rules, *self.groups])}")
         elif key in rules and rules[key].is_wired:
             self._add(line, f"'{key}' follows from other settings: {rules[key].meaning}")
@@ -228,7 +251,8 @@ class _Checker:
         config = DictConfig({})
         for job in jobs[:MOST_JOBS_CHECKED]:
             config = self._compose(job)
-            for mistake in check_tree(config, rules_for(self.loader, self.config_name, job)):
+            groups = [line for line in job if line.split("=")[0].lstrip("+~") in self.groups]
+            for mistake in check_tree(config, self._rules(groups)):
                 if mistake not in self.mistakes:
                     self.mistakes.append(mistake)
         return config if len(jobs) == 1 else self._compose(jobs[0])
