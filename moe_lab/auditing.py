@@ -14,12 +14,14 @@ from torch.utils.flop_counter import FlopCounterMode
 from moe_lab.composition import build_classifier
 from moe_lab.dispatch import Plan
 from moe_lab.errors import ConfigError
+from moe_lab.experts import SharedExperts
 from moe_lab.losses import Objective
 from moe_lab.models import Mixture, Model
 from moe_lab.outputs import MixtureOutput
 from moe_lab.progress import follow
 from moe_lab.routers import AnswerRouter
 
+ATTEMPTS = 8  # batches in which every part must be reached once; fixed routers can be lopsided
 TOLERANCE = 2e-4  # float32 sums in another order, several layers deep
 
 
@@ -54,12 +56,13 @@ class Subject:
             log_probs: Tensor = self.model(images).log_probs
         return log_probs
 
-    def step(self) -> Tensor:
+    def step(self, images: Tensor | None = None) -> Tensor:
         """The loss of one training batch, with gradients left in the parameters."""
+        images = self.images if images is None else images
         self.model.train()
         self.model.zero_grad(set_to_none=True)
         needs_every = self.objective.needs_every_expert
-        loss = self.objective(self.model(self.images, every_expert=needs_every), self.target).total
+        loss = self.objective(self.model(images, every_expert=needs_every), self.target).total
         loss.backward()
         return loss.detach()
 
@@ -155,10 +158,10 @@ def everything_learns(subject: Subject) -> Finding:
     steps.
     """
     seen: dict[str, Tensor] = {}
-    for attempt in range(4):
+    for attempt in range(ATTEMPTS):
         torch.manual_seed(attempt)
-        follow(subject.model, attempt / 4)
-        subject.step()
+        follow(subject.model, attempt / ATTEMPTS)
+        subject.step(torch.randn_like(subject.images))
         for name, parameter in subject.model.named_parameters():
             if parameter.requires_grad:
                 grad = parameter.grad
@@ -190,32 +193,33 @@ def unused_experts_cost_nothing(subject: Subject) -> Finding:
     if isinstance(mixture.router, AnswerRouter):
         return None, "the router asks every expert, and the counted FLOPs say so"
     mixture.eval()
-    bank, total = mixture.experts, mixture.experts.num_experts
+    bank = mixture.experts
     with torch.inference_mode():
         features = mixture.backbone(subject.images)
         weights = mixture.router(features.flatten(1) if features.ndim == 2 else features).weights
         used = weights != 0
         done = flops(bank, features, Plan.from_weights(weights))
-        owed = 0.0
-        for expert in range(total):
-            rows = used[:, expert].nonzero().flatten()
-            if len(rows):
-                one = torch.zeros(len(rows), total, device=features.device)
-                one[:, expert] = 1
-                owed += flops(bank, features[rows], Plan.from_weights(one))
-        owed -= shared_flops(bank, features, used)
+        owed = owed_flops(bank, features, used)
     share = float(used.float().mean())
     exact = abs(done - owed) <= 0.01 * max(owed, 1.0)
     return exact, f"{100 * share:.0f} % of pairs used, {done / 1e6:.3f} of {owed / 1e6:.3f} MFLOPs"
 
 
-def shared_flops(bank: nn.Module, features: Tensor, used: Tensor) -> float:
-    """What the expert-by-expert count charges too often: work that a bank does once an image."""
-    per_image = getattr(bank, "shared_flops_per_image", None)
-    if per_image is None:
-        return 0.0
-    repeats = used.sum(-1).clamp(min=1) - 1
-    return float(per_image()) * float(repeats.sum())
+def owed_flops(bank: nn.Module, features: Tensor, used: Tensor) -> float:
+    """The FLOPs of each expert on its own images, and of what all share on each image once."""
+    if isinstance(bank, SharedExperts):
+        asked = features[used.any(-1)]
+        everyone = Plan.every(len(asked), bank.shared.num_experts, features.device)
+        routed = owed_flops(bank.routed, features, used)
+        return routed + flops(bank.shared, asked, everyone)
+    owed = 0.0
+    for expert in range(used.shape[-1]):
+        rows = used[:, expert].nonzero().flatten()
+        if len(rows):
+            alone = torch.zeros(len(rows), used.shape[-1], device=features.device)
+            alone[:, expert] = 1
+            owed += flops(bank, features[rows], Plan.from_weights(alone))
+    return owed
 
 
 def flops(bank: nn.Module, features: Tensor, plan: Plan) -> float:

@@ -18,7 +18,6 @@ import time
 import warnings
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import moe_lab  # noqa: F401  (first: it makes torchvision importable)
 
@@ -29,37 +28,12 @@ from rich.progress import track
 from rich.table import Table
 
 from moe_lab.auditing import audit, compose_subject
-from moe_lab.configuration.check import check_overrides
+from moe_lab.configuration.assembly import assemble
 from moe_lab.configuration.help import options
-from moe_lab.configuration.resolvers import register_resolvers
 from moe_lab.errors import UserError
 
-SMALL = ["dataset=synthetic", "dataset.size=[1,8,8]", "num_images=32"]
+SMALL = ("dataset=synthetic", "dataset.size=[1,8,12]", "num_images=32")
 GROUPS = ("router", "expert", "combine", "loss")
-CARRIED = {"router": ("router", "gate", "temperature")}  # nodes that an option brings with it
-
-
-def pieces(group: str) -> dict[str, dict[str, Any]]:
-    """Option -> the nodes it puts into a configuration, unresolved."""
-    found = {}
-    for option in options(group):
-        config = check_overrides("audit", [*SMALL, "model=standard", f"{group}={option}"], False)
-        names = CARRIED.get(group, (group,))
-        found[option] = {
-            name: OmegaConf.to_container(config[name], resolve=False)
-            for name in names
-            if name in config
-        }
-    return found
-
-
-def assemble(base: DictConfig, chosen: list[dict[str, Any]]) -> DictConfig:
-    """A model's configuration with other parts in it."""
-    content = OmegaConf.to_container(base, resolve=False)
-    assert isinstance(content, dict)
-    for nodes in chosen:
-        content |= nodes
-    return OmegaConf.create(content)
 
 
 def fingerprint(config: DictConfig) -> str:
@@ -85,26 +59,22 @@ def main() -> int:
     arguments = parser.parse_args()
     warnings.filterwarnings("ignore")
     logging.disable(logging.WARNING)
-    register_resolvers()
     torch.set_flush_denormal(True)
     started = time.perf_counter()
-    available = {group: pieces(group) for group in GROUPS}
     rows, known = [], {}
     for model in options("model"):
-        base = check_overrides("audit", [*SMALL, f"model={model}"], multirun=False)
-        groups = [group for group in GROUPS if group in base]
-        names = list(itertools.product(*(available[group] for group in groups)))
+        groups = [group for group in GROUPS if group in assemble(model, {}, SMALL)]
+        names = list(itertools.product(*(options(group) for group in groups)))
         step = max(1, round(1 / arguments.share))
         for combination in track(names[::step], description=model, transient=True):
-            parts = [available[g][o] for g, o in zip(groups, combination, strict=True)]
-            config = assemble(base, parts)
+            chosen = dict(zip(groups, combination, strict=True))
+            config = assemble(model, chosen, SMALL)
             try:
                 key = fingerprint(config)
             except Exception as error:
                 verdict = ("refused", " ".join(str(error).split())[:120])
             else:
                 verdict = known[key] if key in known else known.setdefault(key, judge(config))
-            chosen = dict(zip(groups, combination, strict=True))
             rows.append({"model": model, **chosen, "verdict": verdict[0], "why": verdict[1]})
     if arguments.out:
         arguments.out.write_text(json.dumps(rows, indent=1))
@@ -119,7 +89,9 @@ def report(rows: list[dict[str, str]], distinct: int, seconds: float) -> int:
         counts = [own.total(), own["sound"], own["refused"], own["failed"]]
         table.add_row(model, *map(str, counts))
     total = Counter(row["verdict"] for row in rows)
-    table.add_row("all", *map(str, [total.total(), total["sound"], total["refused"], total["failed"]]))
+    table.add_row(
+        "all", *map(str, [total.total(), total["sound"], total["refused"], total["failed"]])
+    )
     Console().print(table)
     print(f"{distinct} distinct compositions audited in {seconds:.0f} s")
     for why, count in Counter(r["why"] for r in rows if r["verdict"] == "refused").most_common(12):

@@ -53,7 +53,9 @@ def test_a_sound_mixture_passes_and_is_left_as_it_was() -> None:
 class Wrapped(nn.Module):
     """A part of the mixture with one fault in it."""
 
-    def __init__(self, inner: nn.Module, fault: Callable[[nn.Module, Tensor, Plan], Tensor]) -> None:
+    def __init__(
+        self, inner: nn.Module, fault: Callable[[nn.Module, Tensor, Plan], Tensor]
+    ) -> None:
         super().__init__()
         self.inner, self.fault = inner, fault
         self.num_experts, self.in_features = E, D
@@ -129,7 +131,9 @@ def test_an_expert_that_nothing_reaches_is_found() -> None:
 
 def test_a_gate_without_gradient_is_found() -> None:
     def cut(routing: Routing) -> Routing:
-        return Routing(*(part.detach() for part in (routing.logits, routing.probs, routing.weights)))
+        return Routing(
+            *(part.detach() for part in (routing.logits, routing.probs, routing.weights))
+        )
 
     assert failed(subject(reroute(cut))) == ["every expert and the router learn"]
 

@@ -48,7 +48,9 @@ def test_merged_runs_are_the_experts_of_one_mixture(expert: str, train: Train) -
 
 def test_frozen_experts_do_not_move_while_the_gate_learns(train: Train) -> None:
     _, first = train("model=standard")
-    _, second = train("router=top_k", f"init_from={first}", "freeze=experts", "trainer.max_epochs=3")
+    _, second = train(
+        "router=top_k", f"init_from={first}", "freeze=experts", "trainer.max_epochs=3"
+    )
     before, after = (moe_lab.load(run).model.state_dict() for run in (first, second))
     assert all(torch.equal(before[key], after[key]) for key in before if key.startswith("experts"))
     gate = "router.gate.linear.weight"

@@ -64,6 +64,17 @@ class Plan:
     def is_dense(self) -> bool:
         return self.by_row is None
 
+    def first(self, num_experts: int) -> Plan:
+        """The pairs of the first experts alone, which come first."""
+        counts = self.counts[:num_experts]
+        size = sum(counts)
+        pairs = self.expert[:size], self.row[:size], self.weight[:size]
+        if self.by_row is None:
+            return Plan(*pairs, counts, self.num_rows)
+        by_row = self.by_row[self.by_row < size]
+        bounds = _starts(self.row.index_select(0, by_row), self.num_rows)
+        return Plan(*pairs, counts, self.num_rows, by_row, bounds)
+
     def gather(self, features: Tensor) -> Tensor:
         """Each pair's image, in the order of the plan. [B, ...] -> [N, ...]"""
         if self.by_row is None:

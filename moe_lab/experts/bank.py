@@ -5,8 +5,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 
 from torch import Tensor, nn
+from torch.nn import functional
 
 from moe_lab.dispatch.plan import Plan
+from moe_lab.dispatch.stacked import StackedLinear
 
 
 class ExpertBank(nn.Module, ABC):
@@ -24,7 +26,29 @@ class ExpertBank(nn.Module, ABC):
 
     @abstractmethod
     def parameters_per_expert(self) -> list[int]:
-        """How many parameters each expert owns."""
+        """How many parameters each expert owns; what all of them share belongs to none."""
+
+
+def first_layer(layer: StackedLinear, features: Tensor, plan: Plan) -> Tensor:
+    """The layer on each pair's image, without copies of the images where everybody is asked.
+    [B, ...] -> [N, H]
+    """
+    flat = features.flatten(1)  # [B, D]
+    return layer.every(flat) if plan.is_dense else layer(plan.gather(flat), plan.counts)
+
+
+def normalise(rows: Tensor) -> Tensor:
+    """Each row minus its mean, divided by its standard deviation. [N, H] -> [N, H]"""
+    # Not batch norm: an expert may see one image of a batch, or none, and its running statistics
+    # would follow the router. Without gain and shift, which would be separate for every expert:
+    # the linear layers before and after have both (Xu et al. 2019 find them of little use).
+    return functional.layer_norm(rows, rows.shape[-1:])
+
+
+def equal_share(bank: ExpertBank) -> list[int]:
+    """The parameters of each expert of a bank whose weights are all stacked."""
+    total = sum(parameter.numel() for parameter in bank.parameters())
+    return [total // bank.num_experts] * bank.num_experts
 
 
 def check_positive(**sizes: int) -> None:

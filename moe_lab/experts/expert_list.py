@@ -34,7 +34,10 @@ class ExpertList(ExpertBank):
         called = [
             expert(own) for expert, own in zip(self.experts, images, strict=True) if len(own) > 0
         ]
-        answers = torch.cat(called) if called else features.new_zeros(0, self.out_features)
+        if not called:  # no answers, but of all parameters, so that a backward pass finds its way
+            total = sum(parameter.sum() for parameter in self.parameters())
+            return total * features.new_zeros(0, self.out_features)
+        answers = torch.cat(called)
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             # DistributedDataParallel waits for a gradient of every parameter, idle ones included.
             answers = answers + 0.0 * sum(parameter.sum() for parameter in self.parameters())

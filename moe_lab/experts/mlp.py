@@ -9,7 +9,13 @@ from torch import Tensor, nn
 
 from moe_lab.dispatch.plan import Plan
 from moe_lab.dispatch.stacked import StackedLinear, relu_perceptron
-from moe_lab.experts.bank import ExpertBank, activation_module, check_dropout, hidden_widths
+from moe_lab.experts.bank import (
+    ExpertBank,
+    activation_module,
+    check_dropout,
+    equal_share,
+    hidden_widths,
+)
 
 
 @final
@@ -54,5 +60,4 @@ class MLPExperts(ExpertBank):
         return len(self.rest) == 1 and isinstance(self.activation, nn.ReLU) and not drops
 
     def parameters_per_expert(self) -> list[int]:
-        total = sum(parameter.numel() for parameter in self.parameters())
-        return [total // self.num_experts] * self.num_experts
+        return equal_share(self)

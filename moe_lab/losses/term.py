@@ -21,7 +21,7 @@ class Term(ABC):
     reads: ClassVar[type[Output]] = Output
     needs: ClassVar[tuple[str, ...]] = ()
     needs_every_expert: ClassVar[bool] = False
-    # True where the combined answer is judged: what only shapes that answer learns from nothing else.
+    # True where the combined answer is judged: parts that only shape it learn from nothing else.
     judges_answer: ClassVar[bool] = False
     # False where training can bring the value to zero or below: a learned weight would then grow
     # without bound.

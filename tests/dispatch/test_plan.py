@@ -109,3 +109,19 @@ def test_all_nonzero_weights_make_a_dense_plan_in_expert_order() -> None:
     plan = Plan.from_weights(torch.tensor([[0.25, 0.75], [0.5, 0.125]]))
     assert plan.is_dense
     assert plan.weight.tolist() == [0.25, 0.5, 0.75, 0.125]
+
+
+@pytest.mark.parametrize("kept", [1, 2, 3, 4])
+def test_the_first_experts_have_the_plan_of_their_own_weights(kept: int) -> None:
+    torch.manual_seed(0)
+    weights = torch.rand(7, 4) * (torch.rand(7, 4) > 0.5)
+    weights[0] = torch.tensor([0.0, 0.0, 0.0, 1.0])
+    for whole in (weights, torch.rand(7, 4) + 1):
+        first, alone = Plan.from_weights(whole).first(kept), Plan.from_weights(whole[:, :kept])
+        assert first.counts == alone.counts
+        for name in ("expert", "row", "weight"):
+            assert torch.equal(getattr(first, name), getattr(alone, name)), name
+        features = torch.randn(7, 3)
+        rows = first.gather(features)
+        assert torch.equal(rows, alone.gather(features))
+        torch.testing.assert_close(first.mix(rows), alone.mix(rows))

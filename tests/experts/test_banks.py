@@ -8,44 +8,16 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from moe_lab.dispatch import Plan
-from moe_lab.experts import ExpertBank, ExpertList, MLPExperts, mlp_expert_list
-from tests.experts.reference import as_list, routing, stacked, stacked_gradients
-
-
-def weights_of(case: str) -> Tensor:
-    """[B, E] for the case; the names say what is special."""
-    if case == "nobody":
-        return torch.zeros(9, 5)
-    if case == "all to one":
-        return torch.zeros(9, 5).index_fill_(1, torch.tensor([3]), 0.5)
-    if case == "uneven":
-        weights = routing(33, 5, 2)
-        weights[:7] = 0.0
-        weights[:, 1] = 0.0
-        return weights
-    rows, num_experts, k = {
-        "top 1": (33, 5, 1), "top 2": (33, 5, 2), "one row": (1, 5, 2), "dense": (9, 5, 5),
-        "one expert": (9, 1, 1),
-    }[case]  # fmt: skip
-    return routing(rows, num_experts, k)
-
-
-CASES = ["top 1", "top 2", "uneven", "one row", "all to one", "nobody", "dense", "one expert"]
-
-
-def run(bank: ExpertBank, features: Tensor, weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Output and the gradients of features and routing weights; parameters get theirs too."""
-    features, weights = features.clone().requires_grad_(), weights.clone().requires_grad_()
-    plan = Plan.from_weights(weights)
-    out = plan.combine(bank(features, plan) * plan.weight.unsqueeze(1))
-    torch.manual_seed(1)
-    out.backward(torch.randn(out.shape).to(out.dtype))
-    zeros = torch.zeros_like
-    return (
-        out.detach(),
-        zeros(features) if features.grad is None else features.grad,
-        zeros(weights) if weights.grad is None else weights.grad,
-    )
+from moe_lab.experts import ExpertList, MLPExperts, mlp_expert_list
+from tests.experts.reference import (
+    CASES,
+    as_list,
+    routing,
+    run,
+    stacked,
+    stacked_gradients,
+    weights_of,
+)
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -7,13 +7,17 @@ import math
 import pytest
 import torch
 
-from moe_lab.combine import Combine, CombineLogits, CombineProbabilities
+from moe_lab.combine import Combine, CombineConcat, CombineLogits, CombineProbabilities
 from moe_lab.dispatch import Plan
 
 RULES = [CombineLogits(), CombineProbabilities()]
 
 
-@pytest.mark.parametrize("rule", RULES)
+def every_rule(num_experts: int, num_classes: int) -> list[Combine]:
+    return [*RULES, CombineConcat(num_experts, num_classes)]
+
+
+@pytest.mark.parametrize("rule", every_rule(4, 5))
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_rows_are_proper_log_probabilities(rule: Combine, dtype: torch.dtype) -> None:
     torch.manual_seed(0)
@@ -26,7 +30,7 @@ def test_rows_are_proper_log_probabilities(rule: Combine, dtype: torch.dtype) ->
     torch.testing.assert_close(log_probs[0].exp(), torch.full((5,), 0.2))
 
 
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("rule", every_rule(4, 5))
 def test_identical_experts_with_weights_summing_to_one_are_one_expert(rule: Combine) -> None:
     torch.manual_seed(0)
     weights, logits = torch.rand(6, 4).softmax(-1), torch.randn(6, 5)
@@ -59,7 +63,7 @@ def test_weights_above_one_are_scaled_down() -> None:
     torch.testing.assert_close(probs, torch.tensor([[0.6, 0.4]]))  # (0.9 + 3 * 0.5) / 4
 
 
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("rule", every_rule(2, 2))
 def test_top_1_weight_gets_a_gradient(rule: Combine) -> None:
     weights = torch.tensor([[0.6, 0.0], [0.0, 0.7]], requires_grad=True)
     plan = Plan.from_weights(weights)
@@ -70,7 +74,7 @@ def test_top_1_weight_gets_a_gradient(rule: Combine) -> None:
     assert weights.grad[1, 1] < -0.1
 
 
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("rule", every_rule(2, 2))
 def test_extreme_logits_stay_finite_with_finite_gradients(rule: Combine) -> None:
     answers = torch.tensor([[1e4, -1e4], [-1e4, -1e4]], requires_grad=True)
     plan = Plan.from_weights(torch.eye(2))

@@ -1,0 +1,56 @@
+"""Experts of different kinds in one bank."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import final
+
+from torch import Tensor, nn
+
+from moe_lab.dispatch.plan import Plan
+from moe_lab.experts.bank import ExpertBank
+from moe_lab.experts.expert_list import ExpertList
+
+
+@final
+class Alone(nn.Module):
+    """A bank of one expert as a plain module. [n, ...] -> [n, out]"""
+
+    def __init__(self, bank: ExpertBank) -> None:
+        super().__init__()
+        if bank.num_experts != 1:
+            raise ValueError(
+                f"an entry of expert.experts is one expert, got a bank of {bank.num_experts}"
+            )
+        self.bank = bank
+
+    def forward(self, features: Tensor) -> Tensor:
+        answers: Tensor = self.bank(features, Plan.every(len(features), 1, features.device))
+        return answers
+
+
+def mixed_expert_list(
+    num_experts: int,
+    in_features: int,
+    hidden: int | list[int],
+    out_features: int,
+    experts: Sequence[partial[ExpertBank]],
+) -> ExpertList:
+    """One expert for each entry of `experts`, in turn until there are `num_experts`.
+
+    An entry gets the sizes given here, but for those it names itself. Entries that would be left
+    over are refused, save by a single expert, which is the first.
+    """
+    if not experts or len(experts) > num_experts > 1:
+        raise ValueError(
+            f"expert.experts must list 1..num_experts = 1..{num_experts} experts, got "
+            f"{len(experts)}"
+        )
+    sizes = {
+        "num_experts": 1, "in_features": in_features, "hidden": hidden,
+        "out_features": out_features,
+    }  # fmt: skip
+    kinds = [experts[index % len(experts)] for index in range(num_experts)]
+    built = [Alone(kind.func(*kind.args, **(sizes | kind.keywords))) for kind in kinds]
+    return ExpertList(built, out_features, in_features)
