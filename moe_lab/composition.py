@@ -13,6 +13,7 @@ from lightning import Callback, Trainer
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from moe_lab.classifier import Classifier
 from moe_lab.data import Augment, ImageData
@@ -33,6 +34,8 @@ def build(node: Any, **arguments: Any) -> Any:
     """Instantiate one node; a constructor's ValueError becomes the ConfigError that a user sees."""
     try:
         return instantiate(node, _convert_="all", **arguments)
+    except OmegaConfBaseException as error:  # a part refers to a key that another one lacks
+        raise ConfigError(" ".join(str(error).split())) from error
     except InstantiationException as error:
         cause: BaseException = error
         while cause.__cause__ is not None and not isinstance(cause, UserError | ValueError):
