@@ -300,6 +300,25 @@ def test_without_a_fallback_missing_data_is_an_error_that_tells_how_to_get_it(
     assert "dataset.root" in error
 
 
+@pytest.mark.parametrize("damage", ["truncated", "html page", "empty"])
+def test_a_damaged_data_file_is_named_and_nothing_is_trained(
+    damage: str, train: Train, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    raw = tmp_path / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for name, count in (("train", 60000), ("t10k", 10000)):
+        header = b"\x00\x00\x08\x03" + b"".join(n.to_bytes(4, "big") for n in (count, 28, 28))
+        content = {"truncated": header + b"\0" * 99, "html page": b"<html>", "empty": b""}[damage]
+        (raw / f"{name}-images-idx3-ubyte").write_bytes(content)
+        (raw / f"{name}-labels-idx1-ubyte").write_bytes(b"\x00\x00\x08\x01" + b"\0" * 4)
+    code, run = train("dataset=mnist", f"dataset.root={tmp_path}", small=False)
+    error = capsys.readouterr().err
+    assert code == 1
+    assert "idx" in error
+    assert "Traceback" not in error
+    assert not (run / "checkpoints").exists()
+
+
 def test_hydra_options_still_work(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--cfg", "job", "model=dense"]) == 0
     assert "_target_: moe_lab.models.Single" in capsys.readouterr().out
