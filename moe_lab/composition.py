@@ -35,7 +35,11 @@ def build(node: Any, **arguments: Any) -> Any:
     try:
         return instantiate(node, _convert_="all", **arguments)
     except OmegaConfBaseException as error:  # a part refers to a key that another one lacks
-        raise ConfigError(" ".join(str(error).split())) from error
+        raise ConfigError(
+            f"the chosen parts do not fit: {str(error).splitlines()[0]}",
+            f"a part that defines it, since {error.full_key or 'another part'} follows from it",
+            "keep the parts that the model comes with, or choose others of their kind",
+        ) from error
     except InstantiationException as error:
         cause: BaseException = error
         while cause.__cause__ is not None and not isinstance(cause, UserError | ValueError):

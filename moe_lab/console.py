@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.tree import Tree
 
-from moe_lab.configuration.check import leaves, spell
+from moe_lab.configuration.tree import leaves, spell
 from moe_lab.errors import UserError
 
 if TYPE_CHECKING:

@@ -7,8 +7,7 @@ goes on to Hydra unchanged.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 from hydra import compose, initialize_config_dir
@@ -20,41 +19,16 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
 from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from moe_lab.configuration.location import configuration_folder
-from moe_lab.configuration.rules import Rule, rules_in_file
+from moe_lab.configuration.rules import Rule
 from moe_lab.configuration.spelling import nearest
+from moe_lab.configuration.tree import Mistake, check_tree, is_plumbing, rules_of, spell
 from moe_lab.errors import ConfigError
 
 MOST_JOBS_CHECKED = 256  # a larger sweep is checked job by job as it runs
-
-
-@dataclass(frozen=True)
-class Mistake:
-    """One thing that is wrong, where it was written, and what would be right."""
-
-    where: str
-    problem: str
-
-    def __str__(self) -> str:
-        return f"  {self.where}\n      {self.problem}"
-
-
-def check_overrides(config_name: str, overrides: Sequence[str], multirun: bool) -> DictConfig:
-    """Compose the first job of a command line; ConfigError lists every mistake in it."""
-    with initialize_config_dir(str(configuration_folder()), version_base="1.3"):
-        loader = GlobalHydra.instance().config_loader()
-        checker = _Checker(loader, config_name, multirun)
-        try:
-            config = checker.check(overrides)
-            with open_dict(config):
-                del config["hydra"]  # part of it is only filled in when a job starts
-            return config
-        except (HydraException, OmegaConfBaseException, ValueError) as error:
-            first_lines = " ".join(str(error).split())
-            raise ConfigError(first_lines, todo=f"python -m moe_lab.{config_name} --help") from None
 
 
 class CommandLineError(ConfigError):
@@ -74,61 +48,19 @@ class CommandLineError(ConfigError):
         return [heading, "", *shown, "", f"  {self.help} lists what there is"]
 
 
-def rules_of(defaults: DefaultsList) -> dict[str, Rule]:
-    """The rule of every key, from the files that make up a configuration."""
-    folder = configuration_folder()
-    rules: dict[str, Rule] = {}
-    for part in defaults.defaults:
-        path = folder / f"{part.config_path}.yaml"
-        if part.config_path is None or not path.is_file():
-            continue
-        prefix = f"{part.package}." if part.package else ""
-        rules.update({prefix + key: rule for key, rule in rules_in_file(path).items()})
-    return rules
-
-
-def check_tree(config: DictConfig, rules: dict[str, Rule]) -> list[Mistake]:
-    """Every unknown key and every value outside its rule in a composed configuration."""
-    mistakes = []
-    for key, rule in rules.items():
-        if OmegaConf.is_missing(config, key):
-            mistakes.append(Mistake(key, f"has no value: {rule.meaning}; type {key}=..."))
-    for key, value in leaves(config):
-        if key in rules:
-            expected = rules[key].check(value, lambda other: OmegaConf.select(config, other))
-            if expected:
-                mistakes.append(Mistake(f"{key}={spell(value)}", f"expected {expected}"))
-        elif not _is_plumbing(key) and not any(known.startswith(f"{key}.") for known in rules):
-            mistakes.append(Mistake(key, f"there is no such key{nearest(key, rules)}"))
-    return mistakes
-
-
-def leaves(config: DictConfig, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Every value of a configuration with its dotted key; interpolations of whole groups are left
-    out.
-    """
-    for name in map(str, config):
-        key = f"{prefix}{name}"
-        if key == "hydra":
-            continue
-        whole = OmegaConf.is_interpolation(config, name)
-        value = None if OmegaConf.is_missing(config, name) else config[name]
-        if isinstance(value, DictConfig):
-            if not whole:
-                yield from leaves(value, f"{key}.")
-        elif not OmegaConf.is_missing(config, name):
-            yield key, OmegaConf.to_container(value) if OmegaConf.is_list(value) else value
-
-
-def spell(value: Any) -> str:
-    """A value as one would type it."""
-    if value is None or isinstance(value, bool):
-        return str(value).lower().replace("none", "null")
-    return str(value)
-
-
-def _is_plumbing(key: str) -> bool:
-    return key.rsplit(".", 1)[-1] in ("_target_", "_partial_", "_recursive_", "_convert_")
+def check_overrides(config_name: str, overrides: Sequence[str], multirun: bool) -> DictConfig:
+    """Compose the first job of a command line; ConfigError lists every mistake in it."""
+    with initialize_config_dir(str(configuration_folder()), version_base="1.3"):
+        loader = GlobalHydra.instance().config_loader()
+        checker = _Checker(loader, config_name, multirun)
+        try:
+            config = checker.check(overrides)
+            with open_dict(config):
+                del config["hydra"]  # part of it is only filled in when a job starts
+            return config
+        except (HydraException, OmegaConfBaseException, ValueError) as error:
+            first_lines = " ".join(str(error).split())
+            raise ConfigError(first_lines, todo=f"python -m moe_lab.{config_name} --help") from None
 
 
 class _Checker:
@@ -233,7 +165,7 @@ class _Checker:
             return True
         if key not in rules and not any(known.startswith(f"{key}.") for known in rules):
             node = key.rpartition(".")[0]
-            if not (_is_plumbing(key) and any(known.startswith(f"{node}.") for known in rules)):
+            if not (is_plumbing(key) and any(known.startswith(f"{node}.") for known in rules)):
                 self._add(line, f"there is no key '{key}'{nearest(key, [*rules, *self.groups])}")
         elif key in rules and rules[key].is_wired:
             self._add(line, f"'{key}' follows from other settings: {rules[key].meaning}")
