@@ -16,6 +16,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from moe_lab.classifier import Classifier
+from moe_lab.configuration.tree import parts_do_not_fit
 from moe_lab.data import Augment, ImageData
 from moe_lab.errors import ConfigError, UserError
 from moe_lab.losses import Objective
@@ -35,11 +36,7 @@ def build(node: Any, **arguments: Any) -> Any:
     try:
         return instantiate(node, _convert_="all", **arguments)
     except OmegaConfBaseException as error:  # a part refers to a key that another one lacks
-        raise ConfigError(
-            f"the chosen parts do not fit: {str(error).splitlines()[0]}",
-            f"a part that defines it, since {error.full_key or 'another part'} follows from it",
-            "keep the parts that the model comes with, or choose others of their kind",
-        ) from error
+        raise parts_do_not_fit(error) from error
     except InstantiationException as error:
         cause: BaseException = error
         while cause.__cause__ is not None and not isinstance(cause, UserError | ValueError):

@@ -25,7 +25,14 @@ from omegaconf.errors import OmegaConfBaseException
 from moe_lab.configuration.location import configuration_folder
 from moe_lab.configuration.rules import Rule
 from moe_lab.configuration.spelling import nearest
-from moe_lab.configuration.tree import Mistake, check_tree, is_plumbing, rules_of, spell
+from moe_lab.configuration.tree import (
+    Mistake,
+    check_tree,
+    is_plumbing,
+    parts_do_not_fit,
+    rules_of,
+    spell,
+)
 from moe_lab.errors import ConfigError
 
 MOST_JOBS_CHECKED = 256  # a larger sweep is checked job by job as it runs
@@ -58,7 +65,9 @@ def check_overrides(config_name: str, overrides: Sequence[str], multirun: bool) 
             with open_dict(config):
                 del config["hydra"]  # part of it is only filled in when a job starts
             return config
-        except (HydraException, OmegaConfBaseException, ValueError) as error:
+        except OmegaConfBaseException as error:
+            raise parts_do_not_fit(error) from None
+        except (HydraException, ValueError) as error:
             first_lines = " ".join(str(error).split())
             raise ConfigError(first_lines, todo=f"python -m moe_lab.{config_name} --help") from None
 

@@ -10,10 +10,12 @@ from typing import Any
 
 from hydra._internal.defaults_list import DefaultsList
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from moe_lab.configuration.location import configuration_folder
 from moe_lab.configuration.rules import Rule, rules_in_file
 from moe_lab.configuration.spelling import nearest
+from moe_lab.errors import ConfigError
 
 
 @dataclass(frozen=True)
@@ -83,3 +85,12 @@ def spell(value: Any) -> str:
 def is_plumbing(key: str) -> bool:
     """Whether a key is one of those that say how a part is built."""
     return key.rsplit(".", 1)[-1] in ("_target_", "_partial_", "_recursive_", "_convert_")
+
+
+def parts_do_not_fit(error: OmegaConfBaseException) -> ConfigError:
+    """One part refers to a key that the part chosen in another group does not have."""
+    return ConfigError(
+        f"the chosen parts do not fit: {str(error).splitlines()[0]}",
+        f"a part that has this key, because {error.full_key or 'another part'} follows from it",
+        "keep the parts that the model comes with, or choose others of their kind",
+    )

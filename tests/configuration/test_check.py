@@ -139,6 +139,15 @@ def test_what_only_a_constructor_can_see_is_an_error_on_one_screen(
     assert "Traceback" not in error
 
 
+def test_a_part_that_another_one_lacks_a_key_of_is_refused_with_the_key(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["model=hierarchical", "router=cosine"]) == 2
+    error = capsys.readouterr().err
+    assert "the chosen parts do not fit" in error
+    assert "'router.branching'" in error
+
+
 def test_trainer_ddp_without_torchrun_says_how_to_start_it(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
