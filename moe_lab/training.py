@@ -67,11 +67,13 @@ class TrainingRun:
         exit_code = 1
         try:
             classifier, trainer = self.build()
-            exit_code = self.fit(trainer, classifier)
-            if exit_code:
-                summary = self.summarise("interrupted", trainer, classifier)
-                raise Interrupted(exit_code, summary)
-            return self.summarise("done", trainer, classifier)
+            stopped = self.fit(trainer, classifier)
+            status = "interrupted" if stopped else "done"
+            summary = self.summarise(status, trainer, classifier)
+            exit_code = stopped  # only now: a failure in the test is a failure of the run
+            if stopped:
+                raise Interrupted(stopped, summary)
+            return summary
         finally:
             for logger in self.loggers:
                 finish_run(logger, exit_code)
