@@ -158,6 +158,7 @@ def everything_learns(subject: Subject) -> Finding:
     steps.
     """
     seen: dict[str, Tensor] = {}
+    idle: list[str] = []
     for attempt in range(ATTEMPTS):
         torch.manual_seed(attempt)
         follow(subject.model, attempt / ATTEMPTS)
@@ -167,11 +168,12 @@ def everything_learns(subject: Subject) -> Finding:
                 grad = parameter.grad
                 size = torch.zeros_like(parameter) if grad is None else grad.abs()
                 seen[name] = seen.get(name, 0) + size
-    idle = [name for name, size in seen.items() if not bool((size > 0).any())]
-    mixture = subject.mixture
-    if mixture is not None:
-        idle += idle_experts(mixture, seen)
-    return not idle, "every part" if not idle else f"nothing reaches {', '.join(idle[:4])}"
+        idle = [name for name, size in seen.items() if not bool((size > 0).any())]
+        if subject.mixture is not None:
+            idle += idle_experts(subject.mixture, seen)
+        if not idle:
+            return True, "every part"
+    return False, f"nothing reaches {', '.join(idle[:4])}"
 
 
 def idle_experts(mixture: Mixture, seen: dict[str, Tensor]) -> list[str]:

@@ -10,14 +10,12 @@ from lightning import LightningModule
 from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
-from torchmetrics import MeanMetric
-from torchmetrics.classification import MulticlassAccuracy
 
 from moe_lab.errors import UserError
 from moe_lab.losses import Objective
-from moe_lab.metrics import RoutingStatistics
+from moe_lab.metrics import Evaluation
 from moe_lab.models import Model
-from moe_lab.outputs import MixtureOutput, Output
+from moe_lab.outputs import Output
 from moe_lab.progress import follow
 from moe_lab.schedules import Plateau, Schedule
 
@@ -50,15 +48,12 @@ class Classifier(LightningModule):
         super().__init__()
         self.model = model
         self.objective = objective
-        self.num_classes = num_classes
         self.optimizer, self.schedule = optimizer, schedule
         self.steps_per_epoch, self.total_steps = steps_per_epoch, total_steps
         self.config = config or {}
         self.register_buffer("mean", torch.as_tensor(list(mean), dtype=torch.float32))
         self.register_buffer("std", torch.as_tensor(list(std), dtype=torch.float32))
-        self.accuracy = MulticlassAccuracy(num_classes, average="micro")
-        self.loss = MeanMetric()
-        self.routing: RoutingStatistics | None = None  # sized by the first routing that is seen
+        self.evaluation = Evaluation(num_classes)
         self.train_sums: Tensor | None = None  # [3] summed loss, correct answers, images
 
     def forward(self, images: Tensor) -> Output:
@@ -134,14 +129,7 @@ class Classifier(LightningModule):
 
     def _evaluate(self, batch: Batch) -> None:
         images, target = batch
-        output = self.model(images)
-        self.accuracy.update(output.log_probs, target)
-        self.loss.update(torch.nn.functional.nll_loss(output.log_probs, target), len(target))
-        if isinstance(output, MixtureOutput):
-            if self.routing is None:
-                experts = output.routing.num_experts
-                self.routing = RoutingStatistics(experts, self.num_classes).to(self.device)
-            self.routing.update(output.routing, target)
+        self.evaluation.update(self.model(images), target)
 
     def on_validation_epoch_end(self) -> None:
         self._report("val")
@@ -150,24 +138,14 @@ class Classifier(LightningModule):
         self._report("test")
 
     def _report(self, split: str) -> None:
-        values: dict[str, Any] = {"accuracy": self.accuracy.compute(), "loss": self.loss.compute()}
-        if self.routing is not None:
-            values |= self.routing.compute()
-        for name, value in values.items():
-            self.log(f"{split}_{name}", float(value), prog_bar=name == "accuracy")
-        self.accuracy.reset()
-        self.loss.reset()
+        for name, value in self.evaluation.compute().items():
+            self.log(f"{split}_{name}", value, prog_bar=name == "accuracy")
 
     def on_validation_epoch_start(self) -> None:
-        self._forget_routing()
+        self.evaluation.reset()  # before, not after: its counts are read once it is over
 
     def on_test_epoch_start(self) -> None:
-        self._forget_routing()
-
-    def _forget_routing(self) -> None:
-        # Reset before, not after, an evaluation: its counts are read once it is over.
-        if self.routing is not None:
-            self.routing.reset()
+        self.evaluation.reset()
 
     # ---- optimisation and checkpoints
 

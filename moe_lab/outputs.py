@@ -11,6 +11,7 @@ shared between them.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -42,6 +43,11 @@ class Output:
 
     log_probs: Tensor  # [B, C] rows are proper log-probabilities
 
+    @property
+    def routings(self) -> Mapping[str, Routing]:
+        """Every routing in the model by the name of its layer; none without experts."""
+        return {}
+
 
 @dataclass(frozen=True)
 class MixtureOutput(Output):
@@ -53,12 +59,19 @@ class MixtureOutput(Output):
     expert_log_probs: Tensor | None = None  # [B, E, C]
     features: Tensor | None = None  # [B, ...] what router and experts saw
 
+    @property
+    def routings(self) -> Mapping[str, Routing]:
+        return {"router": self.routing}
+
 
 @dataclass(frozen=True)
 class IterativeOutput(Output):
     """The output of a model that answers several times; `log_probs` is its final word."""
 
-    pass_log_probs: Tensor  # [T, B, C]
+    pass_log_probs: Tensor  # [T, B, C]; after an image has halted, its last answer repeated
+    modulation_norm: Tensor | None = None  # [T, B] root mean square of what the pass added
+    steps: Tensor | None = None  # [B] passes that were computed
+    predicted_error: Tensor | None = None  # [T, B, C] forecast of onehot(target) - probs
 
 
 @dataclass(frozen=True)

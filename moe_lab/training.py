@@ -175,7 +175,7 @@ class TrainingRun:
         }
 
     def costs(self, classifier: Classifier) -> dict[str, Any]:
-        used = classifier.routing.used_share() if classifier.routing is not None else None
+        used = next(iter(classifier.evaluation.used_share().values()), None)
         images, _ = next(iter(self.data.loader("val")))
         model = classifier.model.to(images.device)
         with torch.random.fork_rng():
