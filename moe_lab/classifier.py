@@ -80,7 +80,7 @@ class Classifier(LightningModule):
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         follow(self, self.trainer.global_step / max(1, self.total_steps - 1))
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+    def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
         images, target = batch
         output = self.model(images, every_expert=self.objective.needs_every_expert)
         loss = self.objective(output, target)
@@ -97,7 +97,9 @@ class Classifier(LightningModule):
             terms = {f"train_{name}": value for name, value in loss.terms.items()}
             weights = {f"weight_{name}": value for name, value in loss.weights.items()}
             self.log_dict({"train_loss": total, **terms, **weights})
-        return loss.total
+        # For callbacks that watch the routers: `outputs` of their on_train_batch_end.
+        weights = {name: routing.weights.detach() for name, routing in output.routings.items()}
+        return {"loss": loss.total, "weights": weights}
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         # Not in on_train_epoch_end: callbacks that read the numbers there come before it.
