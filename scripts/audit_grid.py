@@ -79,8 +79,10 @@ def main() -> int:
             else:
                 verdict = known[key] if key in known else known.setdefault(key, judge(config))
             rows.append({"model": model, **chosen, "verdict": verdict[0], "why": verdict[1]})
-    if arguments.out:
-        arguments.out.write_text(json.dumps(rows, indent=1))
+        if arguments.out:
+            arguments.out.write_text(json.dumps(rows, indent=1))
+        seconds = time.perf_counter() - started
+        print(f"{model}: {len(rows)} so far, {len(known)} distinct, {seconds:.0f} s", flush=True)
     return report(rows, len(known), time.perf_counter() - started)
 
 
