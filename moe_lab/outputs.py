@@ -71,7 +71,7 @@ class IterativeOutput(Output):
     pass_log_probs: Tensor  # [T, B, C]; after an image has halted, its last answer repeated
     modulation_norm: Tensor | None = None  # [T, B] root mean square of what the pass added
     steps: Tensor | None = None  # [B] passes that were computed
-    predicted_error: Tensor | None = None  # [T, B, C] forecast of onehot(target) - probs
+    predicted_error: Tensor | None = None  # [T - 1, B, C] forecasts of onehot(target) - probs
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,31 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from torch import Tensor, nn
+from torch.nn import functional
+
+
+class ConvBlock(nn.Module):
+    """3x3 convolution and batch norm, then ReLU and 2x2 pooling: [B, in, h, w] -> [B, out, h / 2,
+    w / 2].
+    """
+
+    def __init__(self, in_channels: int, channels: int) -> None:
+        super().__init__()
+        self.channels = channels
+        self.convolution = nn.Conv2d(in_channels, channels, 3, padding=1, bias=False)
+        self.norm = nn.BatchNorm2d(channels)
+
+    def convolve(self, maps: Tensor) -> Tensor:
+        """The first half, which ends before the ReLU."""
+        normed: Tensor = self.norm(self.convolution(maps))
+        return normed
+
+    def activate(self, maps: Tensor) -> Tensor:
+        """The second half."""
+        return functional.max_pool2d(functional.relu(maps), 2)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return self.activate(self.convolve(maps))
 
 
 class Conv(nn.Module):
@@ -24,19 +49,21 @@ class Conv(nn.Module):
                 f"backbone.channels must name 1..{min(height, width).bit_length() - 1} blocks for "
                 f"{height}x{width} images, since each halves them; got {widths}"
             )
-        layers: list[nn.Module] = []
-        for before, after in zip([depth, *widths], widths, strict=False):
-            layers += [
-                nn.Conv2d(before, after, 3, padding=1, bias=False),
-                nn.BatchNorm2d(after),
-                nn.ReLU(inplace=True),
-                nn.MaxPool2d(2),
-            ]
+        pairs = zip([depth, *widths], widths, strict=False)
+        self.blocks = nn.ModuleList([ConvBlock(before, after) for before, after in pairs])
         pixels = (height >> len(widths)) * (width >> len(widths))
-        head = [nn.Flatten(), nn.Linear(widths[-1] * pixels, out_features), nn.ReLU(inplace=True)]
-        self.layers = nn.Sequential(*layers, *head)
+        self.head = nn.Sequential(
+            nn.Flatten(), nn.Linear(widths[-1] * pixels, out_features), nn.ReLU(inplace=True)
+        )
         self.out_features = out_features
 
+    def stages(self) -> list[ConvBlock]:
+        """The blocks, for a caller that does something between them."""
+        return [block for block in self.blocks if isinstance(block, ConvBlock)]
+
     def forward(self, images: Tensor) -> Tensor:
-        features: Tensor = self.layers(images)
+        maps = images
+        for block in self.blocks:
+            maps = block(maps)
+        features: Tensor = self.head(maps)
         return features

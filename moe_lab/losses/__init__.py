@@ -16,10 +16,12 @@ from moe_lab.losses.label_assignment import LabelAssignment
 from moe_lab.losses.load import Load
 from moe_lab.losses.loss_prediction import LossPrediction
 from moe_lab.losses.minimum_usage import MinimumUsage
+from moe_lab.losses.monotone import Monotone
 from moe_lab.losses.mutual_information import MutualInformation
 from moe_lab.losses.objective import Loss, Objective
 from moe_lab.losses.orthogonality import Orthogonality
 from moe_lab.losses.ponder import Ponder
+from moe_lab.losses.predicted_error import PredictedError
 from moe_lab.losses.relu_sparsity import ReluSparsity
 from moe_lab.losses.router_z import RouterZ
 from moe_lab.losses.sample_similarity import SampleSimilarity
@@ -44,10 +46,12 @@ __all__ = [
     "Loss",
     "LossPrediction",
     "MinimumUsage",
+    "Monotone",
     "MutualInformation",
     "Objective",
     "Orthogonality",
     "Ponder",
+    "PredictedError",
     "ReluSparsity",
     "RouterZ",
     "RoutingTerm",

@@ -74,6 +74,15 @@ class Objective(FollowsProgress):
             total = total + summand
         return Loss(total, {name: value.detach() for name, value in values.items()}, moving)
 
+    def check_terms(self, needed: Mapping[str, str]) -> None:
+        """Refuse an objective without the one term that a part learns from: {term: part}."""
+        for name, part in needed.items():
+            if name not in self.terms:
+                raise ValueError(
+                    f"{part} learns from loss.terms.{name} alone: set "
+                    f"loss.terms.{name}.weight above 0"
+                )
+
     def check_teaches(self, only_by_answer: str | None) -> None:
         """Refuse an objective under which a part that only shapes the answer would not learn."""
         if only_by_answer and not any(term.judges_answer for term in self.terms.values()):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Collection, Mapping
 from typing import ClassVar
 
 from torch import Tensor, nn
@@ -23,6 +24,29 @@ class Model(nn.Module, ABC):
     def learns_only_by_answer(self) -> str | None:
         """The part, if any, that no loss but one on the combined answer can teach."""
         return None
+
+    def lacks(self) -> Collection[str]:
+        """Fields of its output type that this model leaves None."""
+        return ()
+
+    def needs_terms(self) -> Mapping[str, str]:
+        """Loss terms without which a part would not learn: {term: part}."""
+        return {}
+
+    def cannot_evaluate(self) -> str | None:
+        """Why, if so, the model cannot answer without labels: no run can be made of it."""
+        return None
+
+    def is_taught(self) -> bool:
+        """Whether a training step may depend on labels; forward never does."""
+        return False
+
+    def teach(self, images: Tensor, target: Tensor, *, every_expert: bool = False) -> Output:
+        """The output of a training step. The same as forward, but for a model that is taught by
+        the labels [B] and says so.
+        """
+        output: Output = self(images, every_expert=every_expert)
+        return output
 
     @abstractmethod
     def forward(self, images: Tensor, *, every_expert: bool = False) -> Output:
@@ -47,6 +71,6 @@ def check_tokens(backbone: nn.Module, wanted: bool) -> None:
         )
     if has_tokens and not wanted:
         raise ValueError(
-            "this model routes whole images, but backbone=patch gives tokens: use model=soft_moe, "
-            "or backbone=flatten or conv"
+            "this model reads one row an image, but backbone=patch gives tokens: use "
+            "model=soft_moe, or backbone=flatten or conv"
         )

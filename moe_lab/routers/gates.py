@@ -28,12 +28,16 @@ class LinearGate(Gate):
     same experts, and those are the only ones that ever learn.
     """
 
-    def __init__(self, in_features: int, num_experts: int, init_std: float = 0.02) -> None:
+    def __init__(
+        self, in_features: int, num_experts: int, init_std: float = 0.02, bias: bool = False
+    ) -> None:
         super().__init__()
         check_gate_sizes(num_experts, init_std)
         self.num_experts = num_experts
-        self.linear = nn.Linear(in_features, num_experts, bias=False)
+        self.linear = nn.Linear(in_features, num_experts, bias=bias)
         nn.init.normal_(self.linear.weight, std=init_std)
+        if bias:
+            nn.init.zeros_(self.linear.bias)
 
     def forward(self, features: Tensor) -> Tensor:
         scores: Tensor = self.linear(features.flatten(1))

@@ -1,0 +1,195 @@
+"""Iterative weight modulation networks: answer, look at the own answer, move the network, answer
+again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from moe_lab.feedback import Feedback, Seen
+from moe_lab.models.base import Model, check_tokens
+from moe_lab.modulation import Modulated, Modulators
+from moe_lab.outputs import IterativeOutput, Output
+
+
+class IWMN(Model):
+    """T = 1 + num_iterations passes through one network: images -> IterativeOutput.
+
+    1. y_0 = network(x)                                     no modulation
+    2. m_t = s tanh(modulator([context(x), feedback(y_(t-1))]))   one modulator a site
+    3. y_t = network(x; m_t)                                for t = 1 .. num_iterations
+    The last pass is the answer. With `halt_confidence` an image of an evaluation stops as soon as
+    its largest probability reaches it, and is not computed again; training takes all passes.
+    """
+
+    output_type: ClassVar[type[Output]] = IterativeOutput
+
+    def __init__(
+        self,
+        network: Modulated,
+        feedback: Feedback,
+        num_iterations: int = 3,
+        modulation_strength: float = 0.1,
+        modulator_hidden: int = 64,
+        share_modulators: bool = True,
+        halt_confidence: float | None = None,
+    ) -> None:
+        super().__init__()
+        for name, value, least in (
+            ("num_iterations", num_iterations, 0),
+            ("modulator_hidden", modulator_hidden, 1),
+        ):
+            if value < least:
+                raise ValueError(f"model.{name} must be at least {least}, got {value}")
+        if modulation_strength <= 0:
+            raise ValueError(
+                f"model.modulation_strength must be above 0, got {modulation_strength}; "
+                "model.num_iterations=0 is the network without modulation"
+            )
+        check_tokens(network.backbone, wanted=False)  # type: ignore[arg-type]
+        self.network = network
+        self.num_iterations = num_iterations
+        self.halt_confidence = halt_confidence
+        sets = min(1, num_iterations) if share_modulators else num_iterations
+        self.modulators = nn.ModuleList(
+            Modulators(
+                network.sites,
+                network.context_features,
+                feedback.out_features,
+                modulator_hidden,
+                modulation_strength,
+            )
+            for _ in range(sets)
+        )
+        # Without iterations nothing is fed back, and a part that could not learn is not kept.
+        self.feedback = feedback if num_iterations else None
+
+    def cannot_evaluate(self) -> str | None:
+        return None if self.feedback is None else self.feedback.cannot_evaluate
+
+    def is_taught(self) -> bool:
+        return self.feedback is not None and self.feedback.sees_labels
+
+    def lacks(self) -> Collection[str]:
+        return () if self._forecasts() else ("predicted_error",)
+
+    def needs_terms(self) -> Mapping[str, str]:
+        if self.feedback is not None and self.feedback.forecasts_error:
+            return {"predicted_error": "the forecast of feedback=predicted_error"}
+        return {}
+
+    def forward(self, images: Tensor, *, every_expert: bool = False) -> IterativeOutput:
+        return self._iterate(images, None)
+
+    def teach(
+        self, images: Tensor, target: Tensor, *, every_expert: bool = False
+    ) -> IterativeOutput:
+        return self._iterate(images, target)
+
+    def _iterate(self, images: Tensor, target: Tensor | None) -> IterativeOutput:
+        started = self.network.begin(images)
+        begun = [modulators.begin(started["context"]) for modulators in self._sets()]
+        hidden, logits = self.network(started, None)
+        course = Course.begin(hidden, logits)
+        rows = torch.arange(len(images), device=logits.device)
+        for iteration in range(self.num_iterations):
+            seen = course.last(rows)
+            going = self._going_on(seen)
+            if going is not None:
+                if not bool(going.any()):
+                    break
+                rows = rows[going]
+                seen = Seen(seen.log_probs[going], seen.hidden[going])
+            signal = self._signal(seen, None if target is None else target[rows])
+            which = iteration % len(self.modulators)
+            moves = self.modulators[which](of_rows(begun[which], rows), signal)
+            here = of_rows(started, rows)
+            hidden, logits = self.network(here, moves)
+            course.add(rows, hidden, logits, moves, signal)
+        return course.output(self.num_iterations, self._forecasts())
+
+    def _sets(self) -> list[Modulators]:
+        return [modulators for modulators in self.modulators if isinstance(modulators, Modulators)]
+
+    def _signal(self, seen: Seen, target: Tensor | None) -> Tensor:
+        assert self.feedback is not None
+        signal: Tensor = (
+            self.feedback(seen) if target is None else self.feedback.teach(seen, target)
+        )
+        return signal
+
+    def _going_on(self, seen: Seen) -> Tensor | None:
+        """Which images are not sure enough yet; None where all go on."""
+        if self.training or self.halt_confidence is None:
+            return None
+        return seen.log_probs.exp().amax(-1) < self.halt_confidence
+
+    def _forecasts(self) -> bool:
+        return self.feedback is not None and self.feedback.forecasts_error
+
+
+def of_rows(parts: Mapping[str, Tensor], rows: Tensor) -> dict[str, Tensor]:
+    """The given rows of every tensor; no copy where they are all of them."""
+    if all(len(rows) == len(value) for value in parts.values()):
+        return dict(parts)
+    return {name: value[rows] for name, value in parts.items()}
+
+
+@dataclass
+class Course:
+    """What the passes have come to; images that have halted keep their last answer."""
+
+    log_probs: list[Tensor]  # pass -> [B, C]
+    hidden: Tensor  # [B, H] of the last pass of each image
+    norms: list[Tensor]  # pass -> [B]
+    steps: Tensor  # [B]
+    signals: list[Tensor] = field(default_factory=list)
+
+    @classmethod
+    def begin(cls, hidden: Tensor, logits: Tensor) -> Course:
+        log_probs = logits.float().log_softmax(-1)
+        still = log_probs.new_zeros(len(log_probs))
+        return cls([log_probs], hidden, [still], still + 1)
+
+    def last(self, rows: Tensor) -> Seen:
+        whole = len(rows) == len(self.hidden)
+        log_probs = self.log_probs[-1]
+        return Seen(log_probs, self.hidden) if whole else Seen(log_probs[rows], self.hidden[rows])
+
+    def add(
+        self,
+        rows: Tensor,
+        hidden: Tensor,
+        logits: Tensor,
+        moves: Mapping[str, Tensor],
+        signal: Tensor,
+    ) -> None:
+        """Write down one pass of the rows that went on."""
+        log_probs = logits.float().log_softmax(-1)
+        norm = torch.cat([move.float() for move in moves.values()], -1).pow(2).mean(-1).sqrt()
+        if len(rows) == len(self.hidden):
+            self.hidden = hidden
+            self.steps = self.steps + 1
+        else:
+            log_probs = self.log_probs[-1].index_copy(0, rows, log_probs)
+            self.hidden = self.hidden.index_copy(0, rows, hidden)
+            norm = torch.zeros_like(self.norms[0]).index_copy(0, rows, norm)
+            self.steps = self.steps.index_add(0, rows, torch.ones_like(rows, dtype=torch.float32))
+        self.log_probs.append(log_probs)
+        self.norms.append(norm.detach())
+        self.signals.append(signal)
+
+    def output(self, num_iterations: int, forecasts: bool) -> IterativeOutput:
+        """[T, B, ...] with T = 1 + num_iterations, whether or not all passes were taken."""
+        missing = num_iterations + 1 - len(self.log_probs)
+        passes = self.log_probs + [self.log_probs[-1]] * missing
+        norms = self.norms + [torch.zeros_like(self.norms[0])] * missing
+        taught = torch.stack(self.signals) if forecasts and not missing else None
+        return IterativeOutput(
+            passes[-1], torch.stack(passes), torch.stack(norms), self.steps, taught
+        )
