@@ -29,6 +29,7 @@ class RunDirectory:
         self.environment = self.path / "environment.json"
         self.metrics = self.path / "metrics.jsonl"
         self.summary = self.path / "summary.json"
+        self.tables = self.path / "tables.json"
         self.log = self.path / "train.log"
         self.checkpoints = self.path / "checkpoints"
 

@@ -49,7 +49,7 @@ class TrainingRun:
     2. model, objective, loggers and trainer are built under the seed
     3. training, with a validation after every epoch
     4. the best weights are validated and tested, unless a signal ended the training
-    5. summary.json says what came out
+    5. summary.json says what came out, tables.json what the test saw in detail
     """
 
     def __init__(self, config: DictConfig, data: ImageData, choices: dict[str, Any]) -> None:
@@ -146,6 +146,7 @@ class TrainingRun:
         """Validation and test of the best weights; the one time that test images are read."""
         validated = trainer.validate(classifier, datamodule=self.data, verbose=False)[0]
         tested = trainer.test(classifier, datamodule=self.data, verbose=False)[0]
+        self.directory.write_json(self.directory.tables, classifier.evaluation.tables())
         routing = {
             name.removeprefix("test_"): value
             for name, value in tested.items()

@@ -40,7 +40,7 @@ def test_a_run_leaves_the_whole_record(model: str, train: Train, read_json: Read
     assert code == 0
     names = {path.name for path in run.iterdir()}
     assert names == {
-        "config.yaml", "environment.json", "metrics.jsonl", "summary.json", "train.log",
+        "config.yaml", "environment.json", "metrics.jsonl", "summary.json", "tables.json", "train.log",
         "checkpoints",
     }  # fmt: skip
     assert {path.name for path in (run / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}

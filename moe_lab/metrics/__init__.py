@@ -2,8 +2,18 @@
 devices moves a value.
 """
 
+from moe_lab.metrics.answers import AnswerStatistics
 from moe_lab.metrics.evaluation import Evaluation
 from moe_lab.metrics.information import mutual_information, plug_in_information
+from moe_lab.metrics.passes import PassStatistics, StepStatistics
 from moe_lab.metrics.routing import RoutingStatistics
 
-__all__ = ["Evaluation", "RoutingStatistics", "mutual_information", "plug_in_information"]
+__all__ = [
+    "AnswerStatistics",
+    "Evaluation",
+    "PassStatistics",
+    "RoutingStatistics",
+    "StepStatistics",
+    "mutual_information",
+    "plug_in_information",
+]

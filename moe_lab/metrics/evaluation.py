@@ -1,14 +1,16 @@
-"""All metrics of one evaluation: of the answers, and of each routing in the model."""
+"""All metrics of one evaluation: of the answers, of each routing in the model, and of each pass."""
 
 from __future__ import annotations
 
-from torch import Tensor, nn
-from torch.nn import functional
-from torchmetrics import MeanMetric, Metric
-from torchmetrics.classification import MulticlassAccuracy
+from typing import Any
 
+from torch import Tensor, nn
+from torchmetrics import Metric
+
+from moe_lab.metrics.answers import AnswerStatistics
+from moe_lab.metrics.passes import PassStatistics, StepStatistics
 from moe_lab.metrics.routing import RoutingStatistics
-from moe_lab.outputs import Output
+from moe_lab.outputs import IterativeOutput, Output
 
 
 class Evaluation(nn.Module):
@@ -17,33 +19,56 @@ class Evaluation(nn.Module):
     def __init__(self, num_classes: int) -> None:
         super().__init__()
         self.num_classes = num_classes
-        self.accuracy = MulticlassAccuracy(num_classes, average="micro")
-        self.loss = MeanMetric()
+        self.answers = AnswerStatistics(num_classes)
         self.layers = nn.ModuleDict()  # name of a routing -> RoutingStatistics
+        self.passes: PassStatistics | None = None
+        self.steps: StepStatistics | None = None
 
     def update(self, output: Output, target: Tensor) -> None:
         """Add a batch of answers with its true labels [B]."""
-        self.accuracy.update(output.log_probs, target)
-        self.loss.update(functional.nll_loss(output.log_probs, target), len(target))
+        self.answers.update(output.log_probs, target)
+        correct = output.log_probs.argmax(-1) == target
         for name, routing in output.routings.items():
             if name not in self.layers:
                 layer = RoutingStatistics(routing.num_experts, self.num_classes)
                 self.layers[name] = layer.to(target.device)
-            self._layer(name).update(routing, target)
+            self._layer(name).update(routing, target, correct)
+        if isinstance(output, IterativeOutput):
+            if self.passes is None:
+                self.passes = PassStatistics(len(output.pass_log_probs)).to(target.device)
+            self.passes.update(output, target)
+        steps = getattr(output, "steps", None)
+        if steps is not None:
+            if self.steps is None:
+                self.steps = StepStatistics().to(target.device)
+            self.steps.update(steps)
 
     def compute(self) -> dict[str, float]:
         """Every value by name; those of a layer start with its name where there are several."""
-        values = {"accuracy": float(self.accuracy.compute()), "loss": float(self.loss.compute())}
+        values: dict[str, float] = dict(self.answers.compute())
         several = len(self.layers) > 1
         for name in self.layers:
             prefix = f"{name}_" if several else ""
             found = self._layer(name).compute()
-            values |= {f"{prefix}{key}": value for key, value in found.items()}
+            values = values | {f"{prefix}{key}": value for key, value in found.items()}
+        for metric in (self.passes, self.steps):
+            values = values | (metric.compute() if metric is not None else {})
         return values
+
+    def tables(self) -> dict[str, Any]:
+        """Nested lists: `confusion`, `calibration`, `layers` by name, `passes` where there are any.
+
+        Read them after `compute`, which gathers what other devices saw.
+        """
+        tables = self.answers.tables()
+        tables["layers"] = {name: self._layer(name).tables() for name in self.layers}
+        if self.passes is not None:
+            tables["passes"] = self.passes.tables()
+        return tables
 
     def used_share(self) -> dict[str, list[float]]:
         """Layer -> share of images on which each expert was computed, [E]."""
-        return {name: self._layer(name).used_share() for name in self.layers}
+        return {name: self._layer(name).tables()["used_share"] for name in self.layers}
 
     def _layer(self, name: str) -> RoutingStatistics:
         layer = self.layers[name]

@@ -4,72 +4,114 @@ entropies in bits.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
-from torchmetrics import Metric
 
-from moe_lab.metrics.information import entropy_in_bits, mutual_information
+from moe_lab.metrics.information import entropy_in_bits
+from moe_lab.metrics.specialisation import class_entropy, specialisation, specialisation_tables
+from moe_lab.metrics.sums import Sums, Totals, add_up, ratio
 from moe_lab.outputs import Routing
 
 DEAD_SHARE = 0.01  # an expert with less than this part of its fair share counts as dead
 
 
-class RoutingStatistics(Metric):
-    """Load, entropies and mutual information of one router over an evaluation."""
+class RoutingStatistics(Sums):
+    """Load, entropies, confidence and specialisation of one router over an evaluation.
 
-    full_state_update = False
-    selected: Tensor  # [E] images on which an expert was used
-    mass: Tensor  # [E] summed shares of weight
+    An image's first expert is the one with its largest weight; an image without any weight has
+    none and counts in no table of first experts.
+    """
+
+    together: Tensor  # [E, E] images on which both experts were used; the diagonal is the load
+    mass: Tensor  # [C, E] summed shares of weight, by true class
     first: Tensor  # [E, C] images of a class whose largest weight an expert has
-    entropy: Tensor  # [] summed entropy of an image's weights
-    images: Tensor  # []
+    first_correct: Tensor  # [E, C] those among them that were answered rightly
+    entropy: Tensor  # [C] summed entropy of an image's weights, by true class
+    by_class: Tensor  # [C] images
+    confidence: Tensor  # [] summed largest prob
+    margin: Tensor  # [] summed largest prob less the second
 
     def __init__(self, num_experts: int, num_classes: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.num_experts, self.num_classes = num_experts, num_classes
         whole = torch.int64
-        for name, state in (
-            ("selected", torch.zeros(num_experts, dtype=whole)),
-            ("mass", torch.zeros(num_experts)),
-            ("first", torch.zeros(num_experts, num_classes, dtype=whole)),
-            ("entropy", torch.zeros(())),
-            ("images", torch.zeros((), dtype=whole)),
-        ):
-            self.add_state(name, state, dist_reduce_fx="sum")
+        self.keep(
+            together=torch.zeros(num_experts, num_experts, dtype=whole),
+            mass=torch.zeros(num_classes, num_experts),
+            first=torch.zeros(num_experts, num_classes, dtype=whole),
+            first_correct=torch.zeros(num_experts, num_classes, dtype=whole),
+            entropy=torch.zeros(num_classes),
+            by_class=torch.zeros(num_classes, dtype=whole),
+            confidence=torch.zeros(()),
+            margin=torch.zeros(()),
+        )
 
-    def update(self, routing: Routing, target: Tensor) -> None:
-        """Add a batch: routing [B, E] with its true labels [B]."""
+    def update(self, routing: Routing, target: Tensor, correct: Tensor) -> None:
+        """Add a batch: routing [B, E], true labels [B], and whether the answer was right [B]."""
         weights = routing.weights.detach().float()
-        share = weights / weights.sum(-1, keepdim=True).clamp(min=1e-20)  # [B, E]
-        cell = weights.argmax(-1) * self.num_classes + target  # [B]
-        answered = weights.sum(-1) > 0
-        counts = torch.bincount(cell[answered], minlength=self.first.numel())
-        self.first += counts.view_as(self.first)
-        self.selected += (weights != 0).sum(0)
-        self.mass += share.sum(0)
-        self.entropy += torch.special.entr(share).sum() / np.log(2)
-        self.images += len(target)
+        total = weights.sum(-1)
+        share = weights / total.clamp(min=1e-20)[:, None]  # [B, E]
+        entropy = torch.special.entr(share).sum(-1) / math.log(2)  # [B]
+        self._add_first(weights.argmax(-1) * self.num_classes + target, total > 0, correct)
+        used = (weights != 0).float()
+        # Mixed precision would round the counts to the eight bits of bfloat16.
+        with torch.autocast(used.device.type, enabled=False):
+            self.together = self.together + (used.T @ used).long()
+        self.mass = self.mass + add_up(target, share, self.num_classes)
+        self.entropy = self.entropy + add_up(target, entropy, self.num_classes)
+        self.by_class = self.by_class + add_up(target, torch.ones_like(target), self.num_classes)
+        top = routing.probs.detach().float().topk(min(2, self.num_experts)).values  # [B, 2]
+        self.confidence = self.confidence + top[:, 0].sum()
+        self.margin = self.margin + top[:, 0].sum() - top[:, 1:].sum()
 
-    def compute(self) -> dict[str, float]:
-        """The numbers of the summary, as plain floats."""
-        images = max(1, int(self.images))
-        selected = self.selected.double().cpu().numpy()
-        load = selected / max(1.0, selected.sum())
-        mass = self.mass.double().cpu().numpy()
-        information = mutual_information(self.first.cpu().numpy())
+    def _add_first(self, cell: Tensor, answered: Tensor, correct: Tensor) -> None:
+        size, shape = self.first.numel(), self.first.shape
+        self.first = self.first + add_up(cell, answered.long(), size).view(shape)
+        right = add_up(cell, (answered & correct).long(), size).view(shape)
+        self.first_correct = self.first_correct + right
+
+    def values(self, totals: Totals) -> dict[str, float]:
+        images = max(1, int(totals["by_class"].sum()))
+        mass = totals["mass"].astype(np.float64).T  # [E, C]
+        selected = np.diag(totals["together"])
+        load = selected / max(1, selected.sum())
+        spread = class_entropy(mass)
         return {
-            "load_cv": float(load.std() / load.mean()) if load.mean() > 0 else 0.0,
+            "load_cv": variation(load),
             "max_load_share": float(load.max()),
+            "max_load_ratio": float(load.max()) * self.num_experts,
             "dead_experts": float((load < DEAD_SHARE / self.num_experts).sum()),
             "experts_per_image": float(selected.sum() / images),
-            "routing_entropy": float(self.entropy) / images,
-            "usage_entropy": entropy_in_bits(mass),
-            **information,
+            "importance_cv": variation(mass.sum(1)),
+            "routing_entropy": float(totals["entropy"].astype(np.float64).sum()) / images,
+            "usage_entropy": entropy_in_bits(mass.sum(1)),
+            "class_entropy": float(np.nanmean(spread)) if np.isfinite(spread).any() else 0.0,
+            "router_confidence": float(totals["confidence"]) / images,
+            "router_margin": float(totals["margin"]) / images,
+            **specialisation(totals["first"]),
         }
 
-    def used_share(self) -> list[float]:
-        """The share of images on which each expert was computed, [E]."""
-        return [float(count) / max(1, int(self.images)) for count in self.selected]
+    def tables_of(self, totals: Totals) -> dict[str, Any]:
+        mass = totals["mass"].astype(np.float64).T  # [E, C]
+        selected = np.diag(totals["together"])
+        images = totals["by_class"]
+        return {
+            "load": (selected / max(1, selected.sum())).tolist(),
+            "used_share": (selected / max(1, images.sum())).tolist(),
+            "importance": (mass.sum(1) / max(1e-20, mass.sum())).tolist(),
+            "mass": mass.tolist(),
+            **specialisation_tables(totals["first"], totals["first_correct"]),
+            "co_activation": totals["together"].tolist(),
+            "class_entropy": class_entropy(mass).tolist(),
+            "class_routing_entropy": ratio(totals["entropy"], images).tolist(),
+        }
+
+
+def variation(amounts: NDArray[np.floating]) -> float:
+    """Coefficient of variation, population form; 0 where all amounts are 0."""
+    return float(amounts.std() / amounts.mean()) if amounts.mean() > 0 else 0.0
