@@ -22,7 +22,8 @@ from moe_lab.errors import ConfigError
 SMALL = ("dataset=synthetic", "dataset.size=[1,8,12]", "num_images=32")
 GROUPS = ("router", "expert", "combine", "loss")
 FOR_MODEL = {"adaptive_depth": "adaptive"}
-WITHOUT_ROUTER = {"dense", "soft_moe"}
+ITERATIVE = {"iwmn", "iwmn_weight", "iwmn_conv", "recurrent"}
+WITHOUT_ROUTER = {"dense", "soft_moe", *ITERATIVE}
 Row = dict[str, str]
 
 

@@ -107,7 +107,9 @@ class IWMN(Model):
                 seen = Seen(seen.log_probs[going], seen.hidden[going])
             signal = self._signal(seen, None if target is None else target[rows])
             which = iteration % len(self.modulators)
-            moves = self.modulators[which](of_rows(begun[which], rows), signal)
+            # Modulators read a forecast and do not shape it: else it would cease to be one.
+            read = signal.detach() if self._forecasts() else signal
+            moves = self.modulators[which](of_rows(begun[which], rows), read)
             here = of_rows(started, rows)
             hidden, logits = self.network(here, moves)
             course.add(rows, hidden, logits, moves, signal)

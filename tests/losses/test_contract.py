@@ -22,7 +22,10 @@ def sample(term: Term, num_images: int = 6, num_experts: int = 4) -> Output:
     """What the term reads, with every field filled in."""
     output = random_mixture(num_images, num_experts)
     if issubclass(term.reads, IterativeOutput):
-        return IterativeOutput(output.log_probs, output.log_probs.repeat(2, 1, 1))
+        # A second pass that is worse, so that a penalty on worsening has a gradient.
+        passes = torch.stack((output.log_probs, (0.5 * output.log_probs).log_softmax(-1)))
+        forecast = torch.tanh(output.log_probs)[None]
+        return IterativeOutput(passes[-1], passes, predicted_error=forecast)
     if issubclass(term.reads, AdaptiveOutput):
         steps = 1 + output.routing.probs[:, 0]
         halting = torch.ones(1, num_images)
