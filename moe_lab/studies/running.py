@@ -1,0 +1,105 @@
+"""Trains the runs of a study, one after the other; what is done already is not done again."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import re
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from moe_lab.comparison.runs import Run, read_run
+from moe_lab.studies.study import Part, Row, Study
+
+LINE = "overrides.json"  # what a run was asked for: it is repeated if that has changed
+QUIET = ("callbacks.progress.style=none",)
+
+
+@dataclass(frozen=True)
+class Task:
+    """One run of a study."""
+
+    part: Part
+    row: Row
+    seed: int
+    folder: Path
+    typed: tuple[str, ...]
+
+    @property
+    def finished(self) -> Run | None:
+        """The run, if it is done and was asked for in the same words."""
+        line = self.folder / LINE
+        if not line.is_file() or json.loads(line.read_text()) != list(self.typed):
+            return None
+        found = read_run(self.folder / "run")
+        return found if isinstance(found, Run) else None
+
+
+def tasks(
+    study: Study, out: Path, seeds: Sequence[int], also: Sequence[str], quick: bool
+) -> Iterator[Task]:
+    """Seed by seed, so that a study which is stopped has all rows for the seeds it got to."""
+    extra = [*(study.quick.split() if quick else ()), *also]
+    for seed in seeds:
+        for part in study.parts:
+            for row in part.rows:
+                folder = out / part.name / slug(row.name) / f"seed{seed}"
+                typed = [*part.typed(), *row.typed(), *extra, f"seed={seed}"]
+                yield Task(part, row, seed, folder, tuple(typed))
+
+
+def train(task: Task) -> Run | None:
+    """Run one task in this process; None where it failed, with what it said on the screen."""
+    shutil.rmtree(task.folder, ignore_errors=True)
+    task.folder.mkdir(parents=True)
+    (task.folder / LINE).write_text(json.dumps(list(task.typed)))
+    said = io.StringIO()
+    from moe_lab.train import main
+
+    with contextlib.redirect_stdout(said):
+        code = main([*task.typed, *QUIET, f"run_dir={task.folder / 'run'}"])
+    if code in (130, 143):
+        raise KeyboardInterrupt
+    finished = task.finished
+    if finished is None:
+        print(said.getvalue(), file=sys.stderr)
+    return finished
+
+
+def run_all(
+    todo: Sequence[Task], report: Callable[[str], None] = print
+) -> tuple[list[tuple[Task, Run]], list[Task]]:
+    """The runs of all tasks, and the tasks that failed."""
+    done: list[tuple[Task, Run]] = []
+    failed: list[Task] = []
+    started = time.perf_counter()
+    for place, task in enumerate(todo, start=1):
+        found = task.finished
+        reused = found is not None
+        found = found or train(task)
+        label = f"[{place}/{len(todo)}] {task.part.name}: {task.row.name}, seed {task.seed}"
+        if found is None:
+            failed.append(task)
+            report(f"{label}: failed")
+            continue
+        done.append((task, found))
+        accuracy = 100 * float(found.summary["test_accuracy"])
+        elapsed = "done before" if reused else f"{time.perf_counter() - started:.0f} s so far"
+        report(f"{label}: {accuracy:.2f} % ({elapsed})")
+    return done, failed
+
+
+def slug(name: str) -> str:
+    """A name as a folder."""
+    return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
+
+
+def summaries(done: Sequence[tuple[Task, Run]], part: str, row: str) -> list[dict[str, Any]]:
+    """The summaries of one row, by seed."""
+    return [dict(r.summary) for t, r in done if t.part.name == part and t.row.name == row]

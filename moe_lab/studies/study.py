@@ -1,0 +1,68 @@
+"""What a study is: rows to train, and the questions that their comparison answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Row:
+    """One configuration: what is typed for it beside what its part shares."""
+
+    name: str
+    overrides: str = ""
+    published: float | None = None  # accuracy in % that somebody else reports for it
+
+    def typed(self) -> list[str]:
+        return self.overrides.split()
+
+
+@dataclass(frozen=True)
+class Question:
+    """Two rows of a part whose paired difference, first minus second, answers a question."""
+
+    text: str
+    first: str
+    second: str
+
+
+@dataclass(frozen=True)
+class Part:
+    """Rows on the same work, which alone are compared with each other."""
+
+    name: str
+    title: str
+    shared: str  # overrides of every row
+    rows: Sequence[Row]
+    questions: Sequence[Question] = ()
+
+    def typed(self) -> list[str]:
+        return self.shared.split()
+
+    def check(self) -> None:
+        """ValueError where two rows share a name or a question names none."""
+        names = [row.name for row in self.rows]
+        if len(set(names)) < len(names):
+            raise ValueError(f"two rows of part {self.name!r} have the same name")
+        for question in self.questions:
+            for name in (question.first, question.second):
+                if name not in names:
+                    raise ValueError(f"{question.text!r} asks for row {name!r}, which is not there")
+
+
+@dataclass(frozen=True)
+class Study:
+    """A question, the parts that answer it, and how many seeds that takes."""
+
+    name: str
+    title: str
+    work: str  # what every run does, in a sentence for the reader of the table
+    parts: Sequence[Part]
+    seeds: int = 5
+    quick: str = "dataset.subset=2000 trainer.max_epochs=1"  # overrides of --quick
+    quick_seeds: int = 2
+
+    def __post_init__(self) -> None:
+        for part in self.parts:
+            part.check()
