@@ -8,6 +8,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+PLACES = ("dataset.root=", "trainer.accelerator=", "trainer=")  # change where, not what
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit code: 0 all runs done, 1 some failed, 2 a wrong command line, 130 stopped."""
@@ -25,7 +27,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seeds", type=int, help="how many seeds, instead of the study's own")
     parser.add_argument("--out", type=Path, help="where runs are kept (outputs/studies/NAME)")
     try:
-        chosen = parser.parse_args(list(sys.argv[1:] if arguments is None else arguments))
+        chosen = parser.parse_intermixed_args(
+            list(sys.argv[1:] if arguments is None else arguments)
+        )
     except SystemExit as stop:
         return int(stop.code or 0)
     if chosen.seeds is not None and chosen.seeds < 1:
@@ -57,7 +61,9 @@ def run(chosen: argparse.Namespace) -> int:
         print(f"\nmoe_lab.study: none of the {len(todo)} runs ended well", file=sys.stderr)
         return 1
     try:
-        result = digest(study, done, describe_environment({}, []))
+        typed = [word for word in chosen.overrides if not word.startswith(PLACES)]
+        changes = [*(study.quick.split() if chosen.quick else ()), *typed]
+        result = digest(study, done, describe_environment({}, []), changes)
     except UserError as error:
         console.print_error("moe_lab.study", error)
         return 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from moe_lab.studies.study import Part, Question, Row, Study
 
-MIXTURE = "model=standard router=top_k gate.bias=true loss=unbalanced expert.hidden=256"
+MIXTURE = "model=standard router=top_k gate.bias=true loss=unbalanced"
 TUNED = (
     "experiment=iwmn_vs_moe dataset.batch_size=16 optimizer=adamw optimizer.lr=0.003 "
     "scheduler=warmup_cosine dataset.augment.shift=1"
@@ -12,9 +12,10 @@ TUNED = (
 STRONG = "model=iwmn model.modulation_strength=1"
 
 
-def mixture(num_experts: int, top_k: int) -> str:
-    """The mixture of the published comparison."""
-    return f"{MIXTURE} model.num_experts={num_experts} router.top_k={top_k}"
+def mixture(num_experts: int, top_k: int, hidden: int = 256) -> str:
+    """The mixture of the published comparison, whose experts have 256 hidden units."""
+    sizes = f"model.num_experts={num_experts} router.top_k={top_k} expert.hidden={hidden}"
+    return f"{MIXTURE} {sizes}"
 
 
 def seed_rows(published: bool, iwmn: str) -> list[Row]:
@@ -41,10 +42,7 @@ def controls(iwmn: str) -> list[Row]:
         Row("dense, equal parameters", "model=dense expert.hidden=267"),
         Row("dense, equal FLOPs", "model=dense expert.hidden=297"),
         Row("recurrent, equal parameters", "model=recurrent"),
-        Row(
-            "MoE of equal parameters (E = 4, k = 2)",
-            f"{mixture(4, 2)} expert.hidden=66".replace("expert.hidden=256 ", ""),
-        ),
+        Row("MoE of equal parameters (E = 4, k = 2)", mixture(4, 2, hidden=66)),
     ]
 
 
@@ -53,7 +51,7 @@ SOURCES = [
     for name in ("uncertainty", "hidden", "predicted_error", "oracle")
 ]
 KINDS = [
-    Row("IWMN, modulated weights", f"{STRONG.replace('iwmn', 'iwmn_weight')}"),
+    Row("IWMN, modulated weights", "model=iwmn_weight model.modulation_strength=1"),
     Row("IWMN, only the last pass taught", f"{STRONG} loss=task"),
 ]
 QUESTIONS = (

@@ -19,13 +19,18 @@ COSTS = ("params_total", "params_active", "flops_per_image", "train_seconds")
 Done = Sequence[tuple[Task, Run]]
 
 
-def digest(study: Study, done: Done, environment: dict[str, Any]) -> dict[str, Any]:
-    """Everything that the tables say, as plain values."""
+def digest(
+    study: Study, done: Done, environment: dict[str, Any], changes: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Everything that the tables say, as plain values; `changes` are overrides of all runs that
+    make the work another one than the study's.
+    """
     parts = [digest_part(part, [(t, r) for t, r in done if t.part is part]) for part in study.parts]
     return {
         "study": study.name,
         "title": study.title,
         "work": study.work,
+        "changes": list(changes),
         "environment": environment,
         "parts": [part for part in parts if part["rows"]],
     }

@@ -8,6 +8,8 @@ from typing import Any
 def markdown(result: dict[str, Any]) -> str:
     """Every part with its table and its answers."""
     lines = [result["work"], ""]
+    if result["changes"]:
+        lines += [f"**Not that work, but a part of it: {' '.join(result['changes'])}.**", ""]
     for part in result["parts"]:
         lines += [f"**{part['title']}**", "", *table(part["rows"]), ""]
         lines += [f"- {answer['question']} {sentence(answer)}" for answer in part["answers"]]
