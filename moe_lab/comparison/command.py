@@ -1,0 +1,187 @@
+"""The command line that trains a recorded configuration again, worked out from the record.
+
+What was typed is no use: a sweep's line stands for all of its jobs. So the record is compared
+with what its choices compose to, and every key that differs becomes an override.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.types import Quote, QuotedString
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+from moe_lab.configuration.location import configuration_folder
+from moe_lab.configuration.resolvers import register_resolvers
+from moe_lab.configuration.tree import rules_of
+from moe_lab.run_directory import NOT_HASHED, config_hash
+
+MISSING = object()
+NOT_CHOSEN = {"dataset_requested", "logger"}  # entries of `choices` that do not shape a run
+FILLED_IN = ("dataset.shape", "dataset.num_classes", "dataset.mean", "dataset.std")
+PLAIN = re.compile(r"[A-Za-z_./][\w./-]*$")
+KEYWORDS = ("null", "true", "false", "nan", "inf")  # what a bare word would become
+
+
+@dataclass(frozen=True)
+class Composed:
+    """What a set of choices composes to: the option in each group, and the value of each key that
+    can be typed.
+    """
+
+    choices: Mapping[str, str]
+    values: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The overrides by key that make a configuration; `exact` says that they compose to it."""
+
+    overrides: Mapping[str, Any]
+    exact: bool
+
+    def words(self) -> list[str]:
+        """The overrides as one types them."""
+        return [f"{key}={hydra_value(value)}" for key, value in self.overrides.items()]
+
+    def command(self, seeds: Sequence[int]) -> str:
+        """A line for a shell; several seeds make a sweep."""
+        flag = ["-m"] if len(seeds) > 1 else []
+        seed = f"seed={','.join(map(str, seeds))}"
+        return shlex.join(["python", "-m", "moe_lab.train", *flag, *self.words(), seed])
+
+
+def find_recipe(
+    config: Mapping[str, Any], choices: Mapping[str, Any], typed: Sequence[str] = ()
+) -> Recipe:
+    """The fewest overrides of the default configuration that make a recorded one.
+
+    `typed` is the recorded command line: only it tells pixel statistics that were given from those
+    that were measured.
+    """
+    wanted = {key: str(value) for key, value in choices.items() if key not in NOT_CHOSEN}
+    try:
+        selected, composed = select(wanted)
+    except HydraException:  # an option that has been renamed or removed since
+        return Recipe(wanted, exact=False)
+    overrides: dict[str, Any] = dict(selected)
+    for key, value in composed.values.items():
+        recorded = find(config, key)
+        measured = key in FILLED_IN and not any(word.startswith(f"{key}=") for word in typed)
+        if not measured and recorded is not MISSING and recorded != value:
+            overrides[key] = recorded
+    return Recipe(overrides, composes_to(overrides, config))
+
+
+def select(wanted: Mapping[str, str]) -> tuple[dict[str, str], Composed]:
+    """The choices that lead to all of the wanted ones, and what they compose to."""
+    selected: dict[str, str] = {}
+    composed = choices_to_values(())
+    # An experiment or a model brings choices of its own: only what it leaves open is typed.
+    for key in sorted(wanted, key=lambda key: (key != "experiment", key != "model")):
+        if composed.choices.get(key) != wanted[key]:
+            selected[key] = wanted[key]
+            composed = choices_to_values(tuple(f"{k}={v}" for k, v in selected.items()))
+    return selected, composed
+
+
+@functools.lru_cache(maxsize=256)
+def choices_to_values(overrides: tuple[str, ...]) -> Composed:
+    """Compose choices of options; the value of every key that can be typed."""
+    with hydra_beside():
+        config = compose("train", list(overrides), return_hydra_config=True)
+        loader = GlobalHydra.instance().config_loader()
+        rules = rules_of(loader.compute_defaults_list("train", list(overrides), RunMode.RUN))
+    chosen = {str(k): str(v) for k, v in config.hydra.runtime.choices.items() if v is not None}
+    typeable = [
+        key
+        for key, rule in rules.items()
+        if not rule.is_wired and not NOT_HASHED & set(key.split("."))
+    ]
+    return Composed(chosen, {key: plain(OmegaConf.select(config, key)) for key in typeable})
+
+
+def composes_to(overrides: Mapping[str, Any], recorded: Mapping[str, Any]) -> bool:
+    """Whether overrides give the recorded configuration, by its hash."""
+    words = [f"{key}={hydra_value(value)}" for key, value in overrides.items()]
+    try:
+        config = compose_training(words)
+        fill_in(config, recorded)
+        return config_hash(plain(config)) == config_hash(dict(recorded))
+    except (HydraException, OmegaConfBaseException):
+        return False
+
+
+def compose_training(overrides: Sequence[str]) -> DictConfig:
+    """The configuration of a training command, outside of any job."""
+    with hydra_beside():
+        config = compose("train", list(overrides))
+    with open_dict(config):
+        # Only a job could resolve these two; they are no part of the hash.
+        config.run_dir = config.run_name = "run"
+    return config
+
+
+def fill_in(config: DictConfig, recorded: Mapping[str, Any]) -> None:
+    """Write what a run learned from its data into a composed configuration."""
+    for key in FILLED_IN:
+        value = find(recorded, key)
+        if value is not MISSING:
+            OmegaConf.update(config, key, value)
+
+
+@contextmanager
+def hydra_beside() -> Iterator[None]:
+    """Compose beside a Hydra application that may be running; its state is put back."""
+    register_resolvers()
+    outer = GlobalHydra.instance().hydra
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(str(configuration_folder()), version_base="1.3"):
+            yield
+    finally:
+        GlobalHydra.instance().hydra = outer
+
+
+def plain(value: Any) -> Any:
+    """Containers of OmegaConf as those of Python, resolved."""
+    return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+
+
+def find(config: Mapping[str, Any], key: str) -> Any:
+    """The value at a dotted key, MISSING where there is none."""
+    node: Any = config
+    for name in key.split("."):
+        if not isinstance(node, Mapping) or name not in node:
+            return MISSING
+        node = node[name]
+    return node
+
+
+def hydra_value(value: Any) -> str:
+    """A value in the grammar of the command line."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, list | tuple):
+        return "[" + ",".join(hydra_value(item) for item in value) + "]"
+    if isinstance(value, str):
+        is_word = PLAIN.match(value) and value.lower() not in (
+            "null",
+            "true",
+            "false",
+            "nan",
+            "inf",
+        )
+        return value if is_word else QuotedString(value, Quote.single).with_quotes()
+    return str(value)

@@ -1,0 +1,112 @@
+"""The dense twin of a mixture: its width is the largest that the budget allows."""
+
+from __future__ import annotations
+
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from moe_lab.comparison.matching import BUDGETS, compose_subject, count, dense_twin, find_width
+from moe_lab.errors import ConfigError
+
+SMALL = ("dataset=synthetic", "expert.hidden=16", "router.top_k=2")
+MLP = 784 + 1 + 10  # parameters of a perceptron for each hidden unit, beside 10 output biases
+
+
+def test_active_flops_by_hand() -> None:
+    # two experts 2 (784 + 10) 16 each, gate and noise 2 * 784 * 8 each where they are computed
+    mixture = count(compose_subject(SMALL), "active_flops")
+    twin = dense_twin(SMALL, "active_flops")
+    assert twin.mixture_cost == mixture
+    assert mixture >= 2 * 2 * 794 * 16 + 2 * 784 * 8
+    assert twin.hidden == mixture // (2 * 794)
+    assert twin.cost == 2 * 794 * twin.hidden
+
+
+def test_total_and_active_parameters_by_hand() -> None:
+    expert = MLP * 16 + 10
+    total = dense_twin(SMALL, "total_parameters")
+    gate = total.mixture_cost - 8 * expert
+    assert total.hidden == (total.mixture_cost - 10) // MLP
+    active = dense_twin(SMALL, "active_parameters")
+    assert active.mixture_cost == 2 * expert + gate
+    assert active.hidden == (active.mixture_cost - 10) // MLP
+
+
+@pytest.mark.parametrize("budget", BUDGETS)
+def test_one_hidden_unit_more_would_cost_more_than_the_mixture(budget: str) -> None:
+    twin = dense_twin(SMALL, budget)
+    *words, _ = twin.overrides
+    wider = count(compose_subject([*words, f"expert.hidden={twin.hidden + 1}"]), budget)
+    assert twin.cost <= twin.mixture_cost < wider
+    nearest = dense_twin(SMALL, budget, side="nearest")
+    assert nearest.hidden in (twin.hidden, twin.hidden + 1)
+    assert abs(nearest.cost - twin.mixture_cost) <= abs(twin.cost - twin.mixture_cost)
+
+
+def test_what_both_models_have_is_kept_and_the_rest_is_dropped() -> None:
+    shared = {
+        "dataset=synthetic", "optimizer=sgd", "optimizer.lr=0.01", "expert.dropout=0.1",
+        "trainer.max_epochs=7", "loss.terms.cross_entropy.term.label_smoothing=0.1",
+    }  # fmt: skip
+    twin = dense_twin(
+        [*shared, "expert.hidden=16", "router=top_k", "loss=unbalanced", "model.num_experts=4",
+         "seed=3", "init_from=outputs/a"],
+        "active_flops",
+    )  # fmt: skip
+    assert set(twin.overrides) == {*shared, "model=dense", f"expert.hidden={twin.hidden}"}
+    assert twin.command.startswith("python -m moe_lab.train model=dense ")
+
+
+def test_an_experiment_is_carried_over_by_its_values() -> None:
+    twin = dense_twin(["experiment=smoke"], "total_parameters")
+    assert "dataset.source.num_train=600" in twin.overrides
+    assert not any("num_experts" in word or "experiment" in word for word in twin.overrides)
+    OverridesParser.create().parse_overrides(twin.overrides)
+
+
+def test_parts_that_only_a_mixture_can_use_become_the_dense_default() -> None:
+    for overrides in (
+        ("dataset=synthetic", "model=soft_moe"),
+        ("dataset=synthetic", "expert=shared", "expert.hidden=8"),
+    ):
+        twin = dense_twin(overrides, "active_flops")
+        assert not any(word.startswith(("backbone=", "expert=")) for word in twin.overrides)
+
+
+def test_a_width_that_must_be_divisible_stays_divisible() -> None:
+    twin = dense_twin(
+        ["dataset=synthetic", "expert=attention", "expert.hidden=16"], "total_parameters"
+    )
+    assert twin.hidden % 4 == 0
+    assert twin.cost <= twin.mixture_cost
+
+
+def test_a_recorded_cost_replaces_the_count() -> None:
+    twin = dense_twin(SMALL, "active_flops", cost=2 * 794 * 100)
+    assert (twin.hidden, twin.mixture_cost) == (100, 2 * 794 * 100)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "problem"),
+    [
+        (("model=dense",), "is a dense network itself"),
+        (("expert=deep",), "expert.hidden=\\[256, 128\\]"),
+        (("dataset=image_folder",), "what shape"),
+    ],
+)
+def test_what_has_no_twin_is_refused(overrides: tuple[str, ...], problem: str) -> None:
+    with pytest.raises(ConfigError, match=problem):
+        dense_twin(overrides, "active_flops")
+
+
+def test_the_search_finds_the_edge() -> None:
+    for target in (1, 2, 3, 9, 10, 1000, 1023, 1024, 1025):
+        assert find_width(lambda width: width, target, 1, "below") == target
+    assert find_width(lambda width: 10 * width, 16, 1, "below") == 1
+    assert find_width(lambda width: 10 * width, 16, 1, "nearest") == 2
+    assert find_width(lambda width: 10 * width, 14, 1, "nearest") == 1
+    assert find_width(lambda width: width, 11, 4, "below") == 8
+    with pytest.raises(ConfigError, match="even a dense network"):
+        find_width(lambda width: 10 * width, 9, 1, "below")
+    with pytest.raises(ConfigError, match="no width"):
+        find_width(lambda width: 1, 9, 1, "below")

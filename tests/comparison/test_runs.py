@@ -1,0 +1,123 @@
+"""Finding runs, leaving out what is no result, grouping over seeds, and naming the groups."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from moe_lab.comparison.runs import find_runs, group_runs
+from moe_lab.errors import ConfigError
+
+Record = Callable[..., Path]
+
+
+def found_paths(*patterns: str | Path) -> set[Path]:
+    return {run.path for run in find_runs(patterns)[0]}
+
+
+def test_runs_are_found_by_path_by_folder_and_by_pattern(record: Record, tmp_path: Path) -> None:
+    one, two, three = record("one"), record("sweep/2", seed=2), record("sweep/deep/3", seed=3)
+    assert found_paths(one) == {one}
+    assert found_paths(tmp_path / "sweep") == {two, three}
+    assert found_paths(str(tmp_path / "s*" / "*")) == {two, three}
+    assert found_paths(one, tmp_path) == {one, two, three}
+    assert len(find_runs([one, tmp_path / "one" / ".." / "one"])[0]) == 1
+
+
+def test_what_a_run_or_a_hidden_folder_holds_is_no_run(record: Record, tmp_path: Path) -> None:
+    run = record("run")
+    record("run/analysis")
+    record(".trash/old")
+    assert found_paths(tmp_path) == {run}
+
+
+def test_a_name_with_brackets_is_a_name_where_it_is_there(record: Record, tmp_path: Path) -> None:
+    run = record("size=[3,32]")
+    assert found_paths(run) == {run}
+
+
+def test_a_pattern_that_leads_to_nothing_is_refused(tmp_path: Path) -> None:
+    for pattern in (tmp_path, tmp_path / "missing", tmp_path / "*.none"):
+        with pytest.raises(ConfigError, match="there is no run in"):
+            find_runs([pattern])
+
+
+def test_runs_without_a_result_are_left_out_by_name(record: Record, tmp_path: Path) -> None:
+    record("good")
+    failed = record("failed")
+    text = json.dumps({"status": "failed", "error": "  wrong:    NaN\n  do: less"})
+    (failed / "summary.json").write_text(text)
+    record("stopped", status="interrupted")
+    (record("running") / "summary.json").unlink()
+    (record("torn") / "summary.json").write_text("{")
+    (record("bare") / "config.yaml").unlink()
+    runs, left_out = find_runs([tmp_path])
+    assert [run.path.name for run in runs] == ["good"]
+    assert {out.path.name: out.reason for out in left_out} == {
+        "failed": "failed: wrong: NaN",
+        "stopped": "interrupted",
+        "running": "not finished: there is no summary.json",
+        "torn": "summary.json cannot be read",
+        "bare": "its record is not complete",
+    }
+
+
+def test_runs_are_grouped_over_seeds_and_named_by_what_differs(
+    record: Record, tmp_path: Path
+) -> None:
+    common = ("optimizer.lr=0.01",)
+    for seed in (1, 0):
+        record(f"a{seed}", (*common, "router.top_k=4"), seed, accuracy=0.9 + seed / 100)
+        record(f"b{seed}", common, seed)
+        record(f"c{seed}", (*common, "model=dense"), seed)
+    groups, left_out = group_runs(find_runs([tmp_path])[0])
+    assert left_out == []
+    assert [group.label for group in groups] == [
+        "model=sparse router.top_k=4",
+        "model=sparse router.top_k=2",
+        "model=dense",
+    ]
+    assert [group.seeds for group in groups] == [[0, 1]] * 3
+    assert groups[0].values("test_accuracy") == {0: 0.9, 1: 0.91}
+    assert groups[0].mean("test_accuracy") == pytest.approx(0.905)
+    assert groups[0].mean("latency") is None
+    assert groups[0].command == (
+        "python -m moe_lab.train -m router.top_k=4 optimizer.lr=0.01 seed=0,1"
+    )
+
+
+def test_a_group_alone_is_named_by_all_that_was_chosen(record: Record) -> None:
+    groups, _ = group_runs(find_runs([record("a", ("router.top_k=4",))])[0])
+    assert groups[0].label == "model=sparse router.top_k=4"
+
+
+def test_groups_that_differ_in_nothing_typed_are_told_apart_by_their_hash(
+    record: Record, tmp_path: Path
+) -> None:
+    record("a")
+    record("b", config_hash="0123456789ab")
+    labels = [group.label for group in group_runs(find_runs([tmp_path])[0])[0]]
+    assert len(set(labels)) == 2
+    assert any("0123456789ab" in label for label in labels)
+
+
+def test_of_two_runs_with_one_seed_the_newer_counts(record: Record, tmp_path: Path) -> None:
+    old, new = record("old", accuracy=0.1), record("new", accuracy=0.2)
+    os.utime(old / "summary.json", (1, 1))
+    (group,), (left_out,) = group_runs(find_runs([tmp_path])[0])
+    assert group.values("test_accuracy") == {0: 0.2}
+    assert left_out.path == old
+    assert str(new) in left_out.reason
+
+
+def test_runs_on_different_data_are_never_compared(record: Record, tmp_path: Path) -> None:
+    record("a")
+    record("b", ("model=dense",), data_fingerprint="bbbb", dataset="cifar10")
+    with pytest.raises(ConfigError) as caught:
+        group_runs(find_runs([tmp_path])[0])
+    assert "aaaa (mnist: 1 run, such as" in caught.value.wrong
+    assert "bbbb (cifar10: 1 run, such as" in caught.value.wrong

@@ -1,0 +1,174 @@
+"""The sentence of a comparison, and how often it claims a difference that is not there."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from moe_lab.comparison.measure import MEASURES
+from moe_lab.comparison.runs import Group
+from moe_lab.comparison.statistics import mcnemar
+from moe_lab.comparison.verdict import Verdict, judge
+
+MakeGroup = Callable[..., Group]
+ACCURACY, LOSS = MEASURES["test_accuracy"], MEASURES["test_loss"]
+DENSE = [0.966, 0.968, 0.967, 0.969, 0.970]
+
+
+def seeds(values: list[float]) -> dict[int, float]:
+    return dict(enumerate(values))
+
+
+def one(first: Group, second: Group, **options: object) -> Verdict:
+    (verdict,) = judge([(first, second)], ACCURACY, **options)  # type: ignore[arg-type]
+    return verdict
+
+
+def test_a_clear_difference_names_winner_size_interval_seeds_and_p(group: MakeGroup) -> None:
+    # differences 0.4, 0.3, 0.5, 0.4, 0.4 points: sd 0.0707, half width 2.7764 * 0.0707 / sqrt 5
+    gained = [0.004, 0.003, 0.005, 0.004, 0.004]
+    sparse = [value + gain for value, gain in zip(DENSE, gained, strict=True)]
+    better = group("sparse", seeds(sparse), flops_per_image=1000)
+    worse = group("dense", seeds(DENSE), flops_per_image=1040)
+    sentence = (
+        "sparse beats dense at equal active FLOPs by 0.40 points [0.31, 0.49] "
+        "(5 paired seeds, p < 0.001)"
+    )
+    assert one(better, worse).sentence == sentence
+    assert one(worse, better).sentence == sentence  # whichever is named first
+    assert one(worse, better).winner is better
+    assert one(worse, better).difference.mean == pytest.approx(-0.004)
+
+
+def test_no_evidence_is_said_as_such_with_the_cost_ratio(group: MakeGroup) -> None:
+    moved = [0.967, 0.967, 0.968, 0.968, 0.970]  # differences 0.1, -0.1, 0.1, -0.1, 0 points
+    verdict = one(
+        group("a", seeds(moved), flops_per_image=3000),
+        group("b", seeds(DENSE), flops_per_image=1000),
+    )
+    assert verdict.winner is None
+    assert verdict.sentence == (
+        "no evidence of a difference between a and b (the first with 3 times the active FLOPs): "
+        "0.00 points [-0.12, 0.12] (5 paired seeds, p = 1.00)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "clause"),
+    [
+        (100, 105, "at equal active FLOPs"),
+        (105, 100, "at equal active FLOPs"),
+        (100, 106, "with 0.943 times the active FLOPs"),
+        (250, 100, "with 2.5 times the active FLOPs"),
+    ],
+)
+def test_costs_within_five_percent_are_equal_others_are_named(
+    first: int, second: int, clause: str, group: MakeGroup
+) -> None:
+    better = [value + gain for value, gain in zip(DENSE, [0.01, 0.011] * 3, strict=False)]
+    verdict = one(
+        group("a", seeds(better), flops_per_image=first),
+        group("b", seeds(DENSE), flops_per_image=second),
+    )
+    assert f"a beats b {clause} by" in verdict.sentence
+
+
+def test_of_losses_the_lower_one_wins(group: MakeGroup) -> None:
+    low = group("low", {0: 0.10, 1: 0.11, 2: 0.12}, key="test_loss")
+    high = group("high", {0: 0.20, 1: 0.22, 2: 0.21}, key="test_loss")
+    (verdict,) = judge([(high, low)], LOSS)
+    assert verdict.winner is low
+    assert verdict.sentence.startswith("low beats high by 0.1000 nats [")
+
+
+def test_one_seed_each_gives_no_claim_but_mcnemar(group: MakeGroup) -> None:
+    first, second = group("a", {0: 0.98}), group("b", {0: 0.5})
+    verdict = one(first, second)
+    assert verdict.winner is None
+    assert verdict.sentence == (
+        "one seed each: no interval, no test; a 98.00 against b 50.00 in test accuracy"
+    )
+    right = np.arange(100) < 98, np.arange(100) < 50
+    with_answers = one(first, second, match_answers=lambda a, b: {0: mcnemar(*right)})
+    assert with_answers.sentence.endswith(
+        "; McNemar on the answers of seed 0: 48 images only a gets right, 0 only b, p < 0.001"
+    )
+
+
+def test_mcnemar_of_several_seeds_is_corrected_and_counted(group: MakeGroup) -> None:
+    # 6 against 0 discordant images: p = 2 / 64; alone below 0.05, not after Holm over two
+    lopsided = mcnemar([True] * 6, [False] * 6)
+    clear = mcnemar([True] * 20, [False] * 20)
+    pair = group("a", {0: 0.9, 1: 0.8}), group("b", {0: 0.8, 1: 0.9})
+    both = one(*pair, match_answers=lambda a, b: {0: lopsided, 1: lopsided})
+    assert both.sentence.endswith("after Holm: 0 of 2 seeds differ")
+    mixed = one(*pair, match_answers=lambda a, b: {0: clear, 1: lopsided})
+    assert mixed.sentence.endswith("after Holm: 2 of 2 seeds differ")
+
+
+def test_only_shared_seeds_are_paired(group: MakeGroup) -> None:
+    first = group("a", {0: 0.9, 1: 0.8, 2: 0.1})
+    second = group("b", {0: 0.8, 1: 0.6, 7: 0.5})
+    assert one(first, second).difference.n == 2
+    assert one(first, second).difference.mean == pytest.approx(0.15)
+    apart = one(first, group("c", {5: 0.5, 6: 0.6}))
+    assert not apart.difference.paired
+    assert "3 and 2 unpaired seeds" in apart.sentence
+
+
+def test_identical_runs_differ_by_nothing(group: MakeGroup) -> None:
+    sentence = one(group("a", seeds(DENSE)), group("b", seeds(DENSE))).sentence
+    assert sentence == (
+        "no evidence of a difference between a and b: 0.00 points exactly "
+        "(5 paired seeds, p = 1.00; the same result in every seed)"
+    )
+
+
+def test_five_equal_differences_are_no_evidence_because_only_sign_flips_can_tell(
+    group: MakeGroup,
+) -> None:
+    verdict = one(group("a", seeds([v + 0.01 for v in DENSE])), group("b", seeds(DENSE)))
+    assert verdict.winner is None
+    assert "1.00 points exactly (5 paired seeds, p = 0.062" in verdict.sentence
+
+
+def test_correction_can_take_a_claim_back(group: MakeGroup) -> None:
+    better = [
+        value + gain for value, gain in zip(DENSE, [1e-3, 4e-3, 1e-3, 5e-3, 2e-3], strict=True)
+    ]
+    pair = group("a", seeds(better)), group("b", seeds(DENSE))
+    noise = group("c", seeds([0.97, 0.96, 0.97, 0.965, 0.97]))
+    alone = judge([pair], ACCURACY)[0]
+    assert alone.winner is pair[0]
+    among = judge([pair, (pair[0], noise), (pair[1], noise)], ACCURACY)
+    assert among[0].winner is None
+    assert "after Holm over 3" in among[0].sentence
+
+
+def null_groups(rng: np.random.Generator, count: int, make: MakeGroup) -> list[Group]:
+    """Groups of five seeds that share everything but their noise; a good seed is good for all."""
+    shared = rng.normal(0, 0.01, 5)
+    values = 0.95 + shared + rng.normal(0, 0.002, (count, 5))
+    return [make(str(place), seeds(list(row))) for place, row in enumerate(values)]
+
+
+def test_under_the_null_a_difference_is_claimed_as_often_as_promised(group: MakeGroup) -> None:
+    rng, repeats = np.random.default_rng(0), 2000
+    claims = [one(*null_groups(rng, 2, group)).winner is not None for _ in range(repeats)]
+    assert np.mean(claims) == pytest.approx(0.05, abs=3 * math.sqrt(0.05 * 0.95 / repeats))
+
+
+def test_under_the_null_holm_keeps_the_risk_of_any_claim_in_a_family(group: MakeGroup) -> None:
+    rng, repeats = np.random.default_rng(1), 400
+    any_claim, any_uncorrected = [], []
+    for _ in range(repeats):
+        pairs = list(itertools.combinations(null_groups(rng, 4, group), 2))
+        verdicts = judge(pairs, ACCURACY)
+        any_claim.append(any(verdict.winner for verdict in verdicts))
+        any_uncorrected.append(any((v.difference.p_value or 0) < 0.05 for v in verdicts))
+    assert np.mean(any_claim) <= 0.05 + 2 * math.sqrt(0.05 * 0.95 / repeats)
+    assert np.mean(any_uncorrected) > 0.12
