@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-PLACES = ("dataset.root=", "trainer.accelerator=", "trainer=")  # change where, not what
+PLACES = ("dataset.root=", "callbacks=", "trainer.accelerator=", "trainer=")  # change where, not what
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
