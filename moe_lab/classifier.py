@@ -136,6 +136,8 @@ class Classifier(LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         self._report("val")
+        # Over the epochs, so that a figure can show who took over; the test has tables.json.
+        self.log_dict({f"val_{name}": share for name, share in self.evaluation.loads().items()})
 
     def on_test_epoch_end(self) -> None:
         self._report("test")

@@ -9,7 +9,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from moe_lab.configuration.launch import launch
-from moe_lab.errors import ConfigError, UserError
+from moe_lab.errors import ConfigError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -19,26 +19,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     def task(config: DictConfig) -> None:
         # torch and lightning take seconds to import: not before the command line is known to be
         # right.
-        from moe_lab import console
-        from moe_lab.evaluation import evaluate_run
-        from moe_lab.job import quieten_lightning
-        from moe_lab.sandbox import sandbox
+        from moe_lab.evaluation import answer, evaluate_run
 
-        with sandbox():
-            quieten_lightning()
-            try:
-                evaluate_run(config)
-                codes.append(0)
-            except UserError as error:
-                console.print_error("moe_lab.eval", error)
-                codes.append(2 if isinstance(error, ConfigError) else 1)
+        codes.append(answer("moe_lab.eval", evaluate_run, config))
 
     return max([launch("eval", task, arguments, check_run), *codes])
 
 
 def check_run(config: DictConfig, multirun: bool) -> None:
     """Refuse a folder that holds no run, before anything is loaded."""
-    if not (Path(config.run) / "config.yaml").is_file():
+    if not (Path(str(config.run)) / "config.yaml").is_file():
         raise ConfigError(
             f"run={config.run} holds no run: there is no config.yaml in it",
             "the run directory of a training run",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import torch
 
@@ -14,6 +16,7 @@ from moe_lab.losses import CrossEntropy, Objective
 from moe_lab.models import Mixture, Single
 from moe_lab.routers import LinearGate, TopKRouter
 from moe_lab.schedules import Plateau, WarmupCosine
+from tests.conftest import Train
 
 
 def objective() -> Objective:
@@ -94,3 +97,13 @@ def test_active_parameters_of_unequal_experts_follow_their_use() -> None:
     model = mixture(experts, 1)
     gate = 16 * 4
     assert params_active(model, [0.5, 0.5, 0.0, 0.0]) == round(gate + 0.5 * (16 * 3 + 3))
+
+
+def test_every_validation_records_each_experts_share(train: Train) -> None:
+    code, run = train("model=sparse", "model.num_experts=4")
+    assert code == 0
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    names = [f"val_share_{expert}" for expert in range(4)]
+    shares = [[line[name] for name in names] for line in lines if names[0] in line]
+    assert len(shares) == 2  # after the epoch, and of the best weights
+    assert [sum(row) for row in shares] == pytest.approx([1, 1])

@@ -12,6 +12,7 @@ from moe_lab.data.mnist import MNISTSource
 from moe_lab.data.resident import ResidentLoader
 from moe_lab.data.sources import ImageSets, Source, fingerprint
 from moe_lab.data.synthetic import SyntheticSource
+from moe_lab.data.toy2d import Toy2DSource
 
 if TYPE_CHECKING:
     from moe_lab.data.module import ImageData
@@ -27,6 +28,7 @@ __all__ = [
     "ResidentLoader",
     "Source",
     "SyntheticSource",
+    "Toy2DSource",
     "cutout",
     "fingerprint",
     "random_flip",

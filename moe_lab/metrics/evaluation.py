@@ -66,6 +66,15 @@ class Evaluation(nn.Module):
             tables["passes"] = self.passes.tables()
         return tables
 
+    def loads(self) -> dict[str, float]:
+        """`share_0`, `share_1`, ...: each expert's part of all selections of its layer."""
+        several = len(self.layers) > 1
+        return {
+            f"{name}_share_{expert}" if several else f"share_{expert}": share
+            for name in self.layers
+            for expert, share in enumerate(self._layer(name).tables()["load"])
+        }
+
     def used_share(self) -> dict[str, list[float]]:
         """Layer -> share of images on which each expert was computed, [E]."""
         return {name: self._layer(name).tables()["used_share"] for name in self.layers}

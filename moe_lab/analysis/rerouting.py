@@ -1,0 +1,158 @@
+"""What a trained model answers when the weights of one of its routers are changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from moe_lab.analysis.changes import Change, nothing
+from moe_lab.dispatch import Plan
+from moe_lab.models import Mixture, Model
+from moe_lab.outputs import Routing
+from moe_lab.routers import AnswerRouter, Router
+
+Batches = Iterable[tuple[Tensor, Tensor]]  # that can be gone through again and again
+MOST_ANSWERS = 2**28  # numbers that are kept at most: a gibibyte of float32
+
+
+def routers_of(model: nn.Module) -> dict[str, Router | AnswerRouter]:
+    """Every router by its place in the model, without routers inside of routers."""
+    found: dict[str, Router | AnswerRouter] = {}
+    for name, module in model.named_modules():
+        inside = any(name.startswith(f"{outer}.") for outer in found)
+        if isinstance(module, Router | AnswerRouter) and not inside:
+            found[name] = module
+    return found
+
+
+class Rerouted(Protocol):
+    """Gives the routing of a split as it is, and the answers under any change of it."""
+
+    def routings(self) -> list[Routing]:
+        """One for each call of the router, with the images that reached it."""
+
+    def predict(self, change: Change) -> Tensor:
+        """The answered class of each image, [B]."""
+
+
+def reroute(model: Model, router: Router | AnswerRouter, batches: Batches) -> Rerouted:
+    """The quicker way that fits: a mixture's answers are kept, any other model is run again.
+
+    `batches` must give the same images each time.
+    """
+    if type(model) is not Mixture:
+        return Rerun(model, router, batches)
+    num_images = sum(len(target) for _, target in batches)
+    numbers = num_images * model.experts.num_experts * model.experts.out_features
+    return Rerun(model, router, batches) if numbers > MOST_ANSWERS else KeptAnswers(model, batches)
+
+
+class KeptAnswers:
+    """Every expert's answer to every image, so that a change costs none but the combine rule."""
+
+    def __init__(self, mixture: Mixture, batches: Batches) -> None:
+        self.mixture = mixture
+        answers: list[Tensor] = []  # [B, E, D] of each batch
+        routings: list[Routing] = []
+
+        def keep(bank: nn.Module, args: object, answer: Tensor) -> None:
+            shape = (mixture.experts.num_experts, -1, answer.shape[-1])
+            answers.append(answer.view(shape).transpose(0, 1))
+
+        handle = mixture.experts.register_forward_hook(keep)
+        try:
+            with evaluating(mixture):
+                for images, _ in batches:
+                    routings.append(mixture(images, every_expert=True).routing)
+        finally:
+            handle.remove()
+        self.answers, self.routing = torch.cat(answers), joined(routings)
+
+    def routings(self) -> list[Routing]:
+        return [self.routing]
+
+    def predict(self, change: Change) -> Tensor:
+        with evaluating(self.mixture):
+            plan = Plan.from_weights(change(self.routing, 0, 0))
+            log_probs: Tensor = self.mixture.combine(self.answers[plan.row, plan.expert], plan)
+        return log_probs.argmax(-1)
+
+
+class Rerun:
+    """Any model that asks a router, run on the whole split for each change."""
+
+    def __init__(self, model: Model, router: Router | AnswerRouter, batches: Batches) -> None:
+        self.model, self.router, self.batches = model, router, batches
+
+    def routings(self) -> list[Routing]:
+        calls: list[list[Routing]] = []
+
+        def write_down(routing: Routing, call: int, start: int) -> Tensor:
+            if call == len(calls):
+                calls.append([])
+            calls[call].append(routing)
+            return nothing(routing, call, start)
+
+        self.predict(write_down)
+        return [joined(parts) for parts in calls]
+
+    def predict(self, change: Change) -> Tensor:
+        seen: list[int] = []  # images that reached each call
+        predicted = []
+        with evaluating(self.model):
+            for images, _ in self.batches:
+                with changed(self.router, change, seen):
+                    predicted.append(self.model(images).log_probs.argmax(-1))
+        return torch.cat(predicted)
+
+
+@contextmanager
+def changed(router: nn.Module, change: Change, seen: list[int]) -> Iterator[None]:
+    """Within, what the router hands over on one batch has the changed weights; `seen` counts the
+    images of each call.
+
+    A hook on the router's answer: the router and its weights stay untouched, and the model finds
+    the same kind of router in the same place.
+    """
+    call = 0
+
+    def hook(module: nn.Module, args: object, routing: Routing) -> Routing:
+        nonlocal call
+        if call == len(seen):
+            seen.append(0)
+        weights = change(routing, call, seen[call])
+        seen[call] += len(weights)
+        call += 1
+        return replace(routing, weights=weights)
+
+    handle = router.register_forward_hook(hook)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode without gradients; the mode is restored."""
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        model.train(was_training)
+
+
+def joined(parts: Sequence[Routing]) -> Routing:
+    """The routing of several batches as one."""
+    return Routing(
+        torch.cat([part.logits for part in parts]),
+        torch.cat([part.probs for part in parts]),
+        torch.cat([part.weights for part in parts]),
+    )
