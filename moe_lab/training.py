@@ -19,6 +19,7 @@ from moe_lab.environment import describe_environment
 from moe_lab.loggers import JSONLinesLogger
 from moe_lab.loggers.wandb import finish_run
 from moe_lab.ranks import is_first_process
+from moe_lab.report import write_report
 from moe_lab.restore import load_weights
 from moe_lab.run_directory import RunDirectory, config_hash
 from moe_lab.starting import freeze, start_from
@@ -140,13 +141,27 @@ class TrainingRun:
             measured = {k: float(seen[k]) for k in ("val_accuracy", "val_loss") if k in seen}
         summary = {**self.identity(status), **measured, **self.costs(classifier)}
         self.directory.write_json(self.directory.summary, summary)
+        self.report()
         return summary
+
+    def report(self) -> None:
+        """The page about the run. The result stands without it, so a page that cannot be built is
+        said and logged and costs the run nothing.
+        """
+        if not self.config.report or not is_first_process():
+            return
+        try:
+            write_report(self.directory)
+        except Exception:
+            log.exception("report.html could not be built")
+            print(f"report.html could not be built: see {self.directory.log}", flush=True)
 
     def evaluate(self, trainer: Trainer, classifier: Classifier) -> dict[str, Any]:
         """Validation and test of the best weights; the one time that test images are read."""
         validated = trainer.validate(classifier, datamodule=self.data, verbose=False)[0]
         tested = trainer.test(classifier, datamodule=self.data, verbose=False)[0]
-        self.directory.write_json(self.directory.tables, classifier.evaluation.tables())
+        tables = {**classifier.evaluation.tables(), "class_names": list(self.data.class_names)}
+        self.directory.write_json(self.directory.tables, tables)
         routing = {
             name.removeprefix("test_"): value
             for name, value in tested.items()

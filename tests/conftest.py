@@ -26,6 +26,7 @@ SMALL = [
     "trainer.max_epochs=1",
     "trainer.accelerator=cpu",
     "expert.hidden=16",
+    "report=false",
 ]
 
 Train = Callable[..., tuple[int, Path]]

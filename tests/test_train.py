@@ -36,13 +36,14 @@ TIMINGS = {"train_seconds", "images_per_second", "run_dir"}
 
 @pytest.mark.parametrize("model", ["dense", "standard", "sparse"])
 def test_a_run_leaves_the_whole_record(model: str, train: Train, read_json: ReadJSON) -> None:
-    code, run = train(f"model={model}")
+    code, run = train(f"model={model}", "report=true")
     assert code == 0
     names = {path.name for path in run.iterdir()}
-    assert names == {
-        "config.yaml", "environment.json", "metrics.jsonl", "summary.json", "tables.json", "train.log",
-        "checkpoints",
+    expected = {
+        "config.yaml", "environment.json", "metrics.jsonl", "summary.json", "tables.json",
+        "train.log", "report.html", "checkpoints",
     }  # fmt: skip
+    assert names == expected | ({"health.jsonl"} if model != "dense" else set())
     assert {path.name for path in (run / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
     summary = read_json(run / "summary.json")
     assert summary.keys() >= DESIGN_KEYS

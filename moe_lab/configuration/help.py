@@ -16,6 +16,8 @@ GROUPS = {
     "expert": "what each expert is",
     "combine": "how the experts' answers become one",
     "loss": "what is minimised, and what keeps experts in use",
+    "modulation": "what iterative modulation moves",
+    "feedback": "what iterative modulation looks at between two passes",
     "backbone": "what comes before router and experts",
     "dataset": "which images",
     "trainer": "which device, how long, which precision",
@@ -46,11 +48,35 @@ COMMANDS = {
         ("python -m moe_lab.eval run=outputs/RUN", "test accuracy of the best weights"),
         ("python -m moe_lab.eval run=outputs/RUN split=val checkpoint=last", "another choice"),
     ),
+    "analyze": (
+        ("python -m moe_lab.analyze run=outputs/RUN", "tables, figures and probes of the test"),
+        ("python -m moe_lab.analyze run=outputs/RUN split=val out=val", "other images, elsewhere"),
+        ("python -m moe_lab.analyze run=outputs/RUN probes=false plots=false", "tables alone"),
+    ),
+    "dashboard": (
+        ("python -m moe_lab.dashboard show", "the panels, without any network"),
+        ("python -m moe_lab.dashboard push entity=TEAM project=moe_lab", "a workspace, a report"),
+    ),
+    "match": (
+        ("python -m moe_lab.match", "the dense twin of the default mixture, by active FLOPs"),
+        ("python -m moe_lab.match router.top_k=4 budget=total_parameters", "by another budget"),
+    ),
+    "compare": (
+        ("python -m moe_lab.compare outputs/a outputs/b 'outputs/sweep/*'", "groups over seeds"),
+        ("python -m moe_lab.compare outputs/sweep baseline=dense out=tables", "and files"),
+        ("python -m moe_lab.compare outputs/sweep mcnemar=true", "image by image as well"),
+    ),
+    "report": (("python -m moe_lab.report run=outputs/RUN", "writes outputs/RUN/report.html"),),
 }
 HEADINGS = {
+    "match": "Size the dense network that costs what a mixture costs, and print its command.",
+    "compare": "Compare runs: means over seeds with intervals, paired tests, costs, verdicts.",
     "audit": "Check that a composition keeps the promises of a mixture of experts, in seconds.",
     "train": "Train a classifier on images and keep a record of it in a run directory.",
     "eval": "Evaluate a trained run again.",
+    "analyze": "What a trained run does with each image, and which answers hang on its routing.",
+    "dashboard": "Write the panels of W&B from one list: print them, or send them there.",
+    "report": "Write the page about a run again, from the files in its run directory.",
 }
 
 
@@ -60,14 +86,15 @@ def help_text(config_name: str) -> str:
     width = max(len(command) for command, _ in COMMANDS[config_name])
     commands = [f"  {command:<{width}}  # {why}" for command, why in COMMANDS[config_name]]
     parts = [HEADINGS[config_name], "", "Commands to copy:", "", *commands, ""]
-    if config_name != "eval":
+    composes = composes_groups(folder / f"{config_name}.yaml")
+    if composes:
         parts += [
             "Groups (GROUP=OPTION), their options, and any key of an option as GROUP.KEY=VALUE:",
             "",
         ]
         for group, meaning in GROUPS.items():
             parts += [f"  {group:<13}{meaning}", f"               {', '.join(options(group))}"]
-    parts += ["", "Keys:" if config_name == "eval" else "Other keys:", ""]
+    parts += ["", "Other keys:" if composes else "Keys:", ""]
     parts += own_keys(folder / f"{config_name}.yaml")
     parts += [
         "",
@@ -75,6 +102,12 @@ def help_text(config_name: str) -> str:
         "Folder of the configuration files, each key with its meaning: conf/",
     ]
     return "\n".join(parts)
+
+
+def composes_groups(path: Path) -> bool:
+    """Whether a main file is put together from groups, and not keys of its own alone."""
+    defaults: list[object] = yaml.safe_load(path.read_text(encoding="utf-8"))["defaults"]
+    return defaults != ["_self_"]
 
 
 def options(group: str) -> list[str]:

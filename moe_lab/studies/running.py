@@ -18,7 +18,7 @@ from moe_lab.comparison.runs import Run, read_run
 from moe_lab.studies.study import Part, Row, Study
 
 LINE = "overrides.json"  # what a run was asked for: it is repeated if that has changed
-QUIET = ("callbacks.progress.style=none",)
+QUIET = ("callbacks.progress.style=none", "report=false")
 
 
 @dataclass(frozen=True)
