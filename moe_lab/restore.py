@@ -60,7 +60,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         )
     try:
         content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, OSError) as error:
+    except (RuntimeError, pickle.UnpicklingError, EOFError, OSError, IndexError) as error:
         first_line = str(error).strip().splitlines()[0] if str(error).strip() else "empty file"
         raise UserError(
             f"the checkpoint {path} cannot be read: {first_line}",

@@ -8,7 +8,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-PLACES = ("dataset.root=", "callbacks=", "trainer.accelerator=", "trainer=")  # change where, not what
+# Overrides that change where or how a run is made, and not what it comes to.
+PLACES = ("dataset.root=", "callbacks=", "trainer.accelerator=", "trainer=")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -12,7 +12,7 @@ from lightning import Trainer, seed_everything
 from omegaconf import DictConfig, OmegaConf
 
 from moe_lab import composition, console, costs
-from moe_lab.callbacks import Stopwatch
+from moe_lab.callbacks import CollapseAlarm, Stopwatch
 from moe_lab.classifier import Classifier
 from moe_lab.data import ImageData
 from moe_lab.environment import describe_environment
@@ -140,6 +140,9 @@ class TrainingRun:
             seen = trainer.callback_metrics
             measured = {k: float(seen[k]) for k in ("val_accuracy", "val_loss") if k in seen}
         summary = {**self.identity(status), **measured, **self.costs(classifier)}
+        alarms = [c for c in trainer.callbacks if isinstance(c, CollapseAlarm)]  # type: ignore[attr-defined]
+        if alarms and alarms[0].stop_reason is not None:
+            summary["stopped"] = alarms[0].stop_reason
         self.directory.write_json(self.directory.summary, summary)
         self.report()
         return summary

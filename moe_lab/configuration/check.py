@@ -227,7 +227,12 @@ def _plain(value: Any) -> Any:
     number.
     """
     if isinstance(value, str):
-        parsed = OverridesParser.create().parse_override(f"x={value}").value() if value else value
+        try:
+            parsed = (
+                OverridesParser.create().parse_override(f"x={value}").value() if value else value
+            )
+        except HydraException:  # quoted text that is no value of its own, such as a=b
+            return value
         return parsed if isinstance(parsed, int | float | bool) else value
     if type(value).__name__ == "QuotedString":
         return value.text

@@ -23,7 +23,7 @@ GROUPS = {
     "trainer": "which device, how long, which precision",
     "optimizer": "how weights are updated",
     "scheduler": "how the learning rate changes",
-    "callbacks": "checkpoints, early stopping, progress",
+    "callbacks": "checkpoints, progress, health of the routers, early stopping",
     "logger": "dashboards beside the run directory",
     "experiment": "complete settings with a known result",
     "debug": "small runs that find mistakes",

@@ -12,7 +12,7 @@ import pytest
 from moe_lab.comparison.measure import MEASURES
 from moe_lab.comparison.runs import Group
 from moe_lab.comparison.statistics import mcnemar
-from moe_lab.comparison.verdict import Verdict, judge
+from moe_lab.comparison.verdict import Verdict, judge, show_p
 
 MakeGroup = Callable[..., Group]
 ACCURACY, LOSS = MEASURES["test_accuracy"], MEASURES["test_loss"]
@@ -172,3 +172,10 @@ def test_under_the_null_holm_keeps_the_risk_of_any_claim_in_a_family(group: Make
         any_uncorrected.append(any((v.difference.p_value or 0) < 0.05 for v in verdicts))
     assert np.mean(any_claim) <= 0.05 + 2 * math.sqrt(0.05 * 0.95 / repeats)
     assert np.mean(any_uncorrected) > 0.12
+
+
+def test_p_values_show_on_which_side_of_the_line_they_are() -> None:
+    shown = [show_p(p) for p in (0.0004, 0.0123, 0.0498, 0.0503, 0.0625, 0.5)]
+    assert shown == [
+        "p < 0.001", "p = 0.012", "p = 0.0498", "p = 0.0503", "p = 0.062", "p = 0.50",
+    ]  # fmt: skip

@@ -84,6 +84,7 @@ def test_all_mistakes_of_a_line_are_named_at_once() -> None:
         ["trainer.gradient_clip_val=1", "trainer.limit_train_batches=10"],
         ["hydra.verbose=true", "expert.hidden=[64,32]", "run_dir=some/where"],
         ["loss.terms.router_z.weight=1e-3", "~callbacks.early_stopping"],
+        ["run_name='a=b'", "init_from='runs/lr=0.1'"],
     ],
 )
 def test_good_lines_pass(line: list[str]) -> None:
