@@ -2,20 +2,43 @@
 
 from __future__ import annotations
 
-import netrc
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
+from lightning.pytorch.loggers import Logger, WandbLogger
+from lightning.pytorch.utilities import rank_zero_only
+
+from moe_lab.dashboards.key import has_key
+from moe_lab.dashboards.panels import STEP, SUMMARIES
 from moe_lab.errors import ConfigError
+from moe_lab.loggers.drawings import DataTable, picture
+from moe_lab.ranks import is_first_process
 
 if TYPE_CHECKING:
-    from lightning.pytorch.loggers import Logger
+    from matplotlib.figure import Figure
 
-DEFAULT_HOST = "api.wandb.ai"
 Mode = Literal["online", "offline", "disabled"]
+
+
+class WandbRun(WandbLogger):
+    """Lightning's logger with figures and tables."""
+
+    @rank_zero_only
+    def log_drawings(
+        self, figures: Mapping[str, Figure], tables: Mapping[str, DataTable], step: int
+    ) -> None:
+        """Keep all of them in one line of the history."""
+        import wandb
+
+        images = {name: wandb.Image(picture(figure)) for name, figure in figures.items()}
+        data = {
+            name: wandb.Table(columns=list(table.columns), data=[list(row) for row in table.rows])
+            for name, table in tables.items()
+        }
+        self.experiment.log({**images, **data, STEP: step})
 
 
 def wandb_logger(
@@ -33,7 +56,6 @@ def wandb_logger(
     """
     try:
         import wandb
-        from lightning.pytorch.loggers import WandbLogger
     except ImportError:
         raise ConfigError(
             "logger=wandb needs the package wandb, which is not installed",
@@ -45,7 +67,8 @@ def wandb_logger(
         print(
             "W&B: no key found, so the run is kept offline; send it with `wandb sync`", flush=True
         )
-    settings = wandb.Settings(console="off", silent=True, init_timeout=30)
+    # Tables wait here to be sent: in the home directory, if W&B may choose.
+    os.environ.setdefault("WANDB_DATA_DIR", str(Path(directory, "wandb", "data").absolute()))
     arguments: dict[str, Any] = {
         "project": project,
         "entity": entity,
@@ -55,7 +78,7 @@ def wandb_logger(
         "tags": [tags] if isinstance(tags, str) else list(tags),
         "config": config,
         "dir": directory,
-        "settings": settings,
+        "settings": wandb.Settings(console="off", silent=True, init_timeout=30),
         # Never join the run of an earlier job of this process, which is what wandb does by default.
         "reinit": "finish_previous",
     }
@@ -64,32 +87,30 @@ def wandb_logger(
     except wandb.errors.Error as error:
         print(f"W&B: {error}; the run is kept offline", file=sys.stderr, flush=True)
         run = wandb.init(mode="offline", **arguments)
-    run.define_metric("*", step_metric="trainer/global_step")
+    define_metrics(run)
     # Handing over a finished `run` keeps Lightning from calling wandb.init with its own arguments.
-    return WandbLogger(experiment=run)
+    return WandbRun(experiment=run)
+
+
+def define_metrics(run: Any) -> None:
+    """Put optimizer steps on every horizontal axis, and the best of a run beside the last value."""
+    run.define_metric("*", step_metric=STEP)
+    for name, best in SUMMARIES.items():
+        # A metric with a definition of its own takes nothing from that of all metrics.
+        run.define_metric(name, step_metric=STEP, summary=f"{best},last")
 
 
 def choose_mode(mode: str) -> Mode:
     """`online` or `offline`; `auto` looks for a key in the environment and in the netrc file."""
+    if not is_first_process():
+        return "disabled"  # or every process of one job would start a run
     asked = os.environ.get("WANDB_MODE") if mode == "auto" else mode
     if asked in get_args(Mode):
         return cast(Mode, asked)
-    return "online" if os.environ.get("WANDB_API_KEY") or key_in_netrc() else "offline"
-
-
-def key_in_netrc() -> bool:
-    """Whether `wandb login` has left a key for the server in use."""
-    host = os.environ.get("WANDB_BASE_URL", DEFAULT_HOST).split("//")[-1].strip("/")
-    path = Path(os.environ.get("NETRC", Path.home() / ".netrc"))
-    try:
-        return netrc.netrc(path).authenticators(host) is not None
-    except (OSError, netrc.NetrcParseError):
-        return False
+    return "online" if has_key() else "offline"
 
 
 def finish_run(logger: Any, exit_code: int) -> None:
     """Close a W&B run with the exit code of its job, so that a crash does not show as finished."""
-    from lightning.pytorch.loggers import WandbLogger
-
     if isinstance(logger, WandbLogger):
         logger.experiment.finish(exit_code=exit_code)

@@ -2,84 +2,145 @@
 
 from __future__ import annotations
 
-import struct
+import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from wandb.proto.wandb_internal_pb2 import Record
 
-from moe_lab.loggers.wandb import choose_mode
+from moe_lab.loggers.wandb import choose_mode, finish_run, wandb_logger
+from moe_lab.sandbox import sandbox
+from tests.loggers.offline_run import read_back
 
 Train = Callable[..., tuple[int, Path]]
-
-
-BLOCK = 32768  # .wandb files are LevelDB logs: records in fragments that do not cross blocks
-
-
-def records(content: bytes) -> Iterator[Record]:
-    """The records of a .wandb file: after 7 bytes of its own, (crc, length, kind) and the bytes."""
-    position, parts = 7, b""
-    while position + 7 <= len(content):
-        if BLOCK - position % BLOCK < 7:
-            position += BLOCK - position % BLOCK
-            continue
-        _, length, kind = struct.unpack("<IHB", content[position : position + 7])
-        parts += content[position + 7 : position + 7 + length]
-        position += 7 + length
-        if kind in (1, 4):  # whole, or the last fragment
-            record = Record()
-            record.ParseFromString(parts)
-            parts = b""
-            yield record
-
-
-def read_back(folder: Path) -> dict[str, Any]:
-    """What one offline run holds: id, group, exit code and the last value of each metric."""
-    (file,) = folder.glob("wandb/offline-run-*/*.wandb")
-    found: dict[str, Any] = {"metrics": {}, "exit_code": None}
-    for record in records(file.read_bytes()):
-        if record.HasField("run"):
-            found |= {"id": record.run.run_id, "group": record.run.run_group}
-            found["name"] = record.run.display_name
-        if record.HasField("exit"):
-            found["exit_code"] = record.exit.exit_code
-        if record.HasField("history"):
-            for item in record.history.item:
-                found["metrics"][item.key or ".".join(item.nested_key)] = item.value_json
-    return found
+OFFLINE = ("logger=wandb", "logger.wandb.mode=offline")
+FIGURES = {"confusion", "load", "class_share"}
 
 
 def test_each_job_of_a_sweep_is_a_run_of_its_own_in_one_group(train: Train) -> None:
     code, sweep = train(
-        "-m", "logger=wandb", "logger.wandb.mode=offline", "optimizer.lr=1e-3,1e20",
-        "trainer.max_epochs=2",
-    )  # fmt: skip
+        "-m", *OFFLINE, "optimizer.lr=1e-3,1e20", "trainer.max_epochs=2", "tags=[a,b]"
+    )
     fine, failed = read_back(sweep / "0"), read_back(sweep / "1")
     assert code == 1
-    assert fine["id"] != failed["id"]
-    assert fine["group"] == failed["group"] == sweep.name
-    assert (fine["exit_code"], failed["exit_code"]) == (0, 1)
-    assert fine["name"] == "synthetic_sparse_seed0"
-    assert 0 <= float(fine["metrics"]["val_accuracy"]) <= 1
-    assert 0 <= float(fine["metrics"]["test_accuracy"]) <= 1
+    assert fine.id != failed.id
+    assert fine.group == failed.group == sweep.name
+    assert (fine.exit_code, failed.exit_code) == (0, 1)
+    assert fine.name == "synthetic_sparse_seed0"
+    assert fine.tags == ("a", "b")
+    assert (fine.config["optimizer"]["lr"], failed.config["optimizer"]["lr"]) == (1e-3, 1e20)
+    assert 0 <= fine.values("val_accuracy")[-1] <= 1
+    assert 0 <= fine.values("test_accuracy")[-1] <= 1
+
+
+def test_the_summary_keeps_the_best_and_the_last_value(tmp_path: Path) -> None:
+    with sandbox():
+        logger = wandb_logger(str(tmp_path), "moe_lab", "name", mode="offline")
+        for step, (accuracy, loss) in enumerate([(0.5, 2.0), (0.9, 0.5), (0.7, 1.0)]):
+            logger.log_metrics(
+                {"val_accuracy": accuracy, "val_loss": loss, "val_load_cv": loss, "val_f1": loss},
+                step,
+            )
+        finish_run(logger, 0)
+    summary = read_back(tmp_path).summary
+    assert summary["val_accuracy"] == {"max": 0.9, "last": 0.7}
+    assert summary["val_loss"] == {"min": 0.5, "last": 1.0}
+    assert summary["val_load_cv"] == {"max": 2.0, "last": 1.0}  # the worst, as load goes
+    assert summary["val_f1"] == 1.0
+
+
+def test_a_run_names_its_parts_its_results_and_what_it_cost(train: Train) -> None:
+    _, folder = train(*OFFLINE, "trainer.max_epochs=2")
+    run = read_back(folder)
+    choices = run.config["choices"]
+    assert (choices["model"], choices["router"]) == ("sparse", "noisy_top_k")
+    assert len(run.values("val_accuracy")) == 3  # two epochs, and the best weights once more
+    assert run.summary["val_accuracy"]["max"] == max(run.values("val_accuracy"))
+    result = json.loads((folder / "summary.json").read_text())
+    for name in ("test_accuracy", "params_active", "flops_per_image", "train_seconds"):
+        assert run.summary[name] == pytest.approx(result[name]), name
+
+
+@pytest.mark.parametrize(("every", "validations"), [("test", 0), ("validation", 3)])
+def test_figures_and_routing_table_are_there_once_an_evaluation(
+    every: str, validations: int, train: Train
+) -> None:
+    _, folder = train(*OFFLINE, "trainer.max_epochs=2", f"callbacks.figures.every={every}")
+    run = read_back(folder)
+    images, tables = run.media("image-file"), run.media("table-file")
+    times = {"test": 1} | ({"val": validations} if validations else {})
+    expected = {f"{split}_{name}": count for split, count in times.items() for name in FIGURES}
+    assert {name: len(logged) for name, logged in images.items()} == expected
+    assert {name: len(logged) for name, logged in tables.items()} == {
+        f"{split}_routing": count for split, count in times.items()
+    }
+    for logged in (*images.values(), *tables.values()):
+        assert all((run.folder / entry["path"]).stat().st_size > 100 for entry in logged)
+
+
+def test_the_routing_table_counts_every_test_image_once(train: Train) -> None:
+    _, folder = train(*OFFLINE, "model=standard", "router=softmax", "model.num_experts=3")
+    run = read_back(folder)
+    ((entry,),) = run.media("table-file").values()
+    table: dict[str, Any] = json.loads((run.folder / entry["path"]).read_text())
+    assert table["columns"] == ["expert", "load", *map(str, range(10))]
+    assert [row[0] for row in table["data"]] == ["0", "1", "2"]
+    assert [row[1] for row in table["data"]] == pytest.approx([1 / 3] * 3)  # all are used
+    counts = [row[2:] for row in table["data"]]
+    assert [sum(column) for column in zip(*counts, strict=True)] == [10] * 10  # of 100 images
+
+
+def test_nothing_is_written_outside_the_run_directory(
+    train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    for name in ("HOME", "XDG_DATA_HOME"):
+        monkeypatch.setenv(name, str(home))
+    _, folder = train(*OFFLINE, "debug=fast")
+    assert read_back(folder).media("table-file").keys() == {"test_routing"}
+    assert [path for path in home.rglob("*") if "artifacts" in path.parts] == []
+
+
+def test_a_figure_that_cannot_be_kept_does_not_cost_the_result(
+    train: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full_disk(*arguments: Any) -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr("moe_lab.loggers.wandb.WandbRun.log_drawings", full_disk)
+    code, folder = train(*OFFLINE, "debug=fast")
+    assert code == 0
+    assert "no space left on device" in (folder / "train.log").read_text()
+    assert json.loads((folder / "summary.json").read_text())["status"] == "done"
 
 
 def test_the_mode_follows_the_key(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("WANDB_MODE", raising=False)
+    monkeypatch.delenv("WANDB_BASE_URL", raising=False)
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     assert choose_mode("auto") == "offline"
     monkeypatch.setenv("WANDB_API_KEY", "x" * 40)
     assert choose_mode("auto") == "online"
     monkeypatch.delenv("WANDB_API_KEY")
-    (tmp_path / "netrc").write_text("machine api.wandb.ai login user password key\n")
+    for host in ("api.wandb.ai", "api.forge.coreweave.com"):
+        (tmp_path / "netrc").write_text(f"machine {host} login user password key\n")
+        assert choose_mode("auto") == "online"
+    monkeypatch.setenv("WANDB_BASE_URL", "https://wandb.example.org/")
+    assert choose_mode("auto") == "offline"  # the key is for another server
+    (tmp_path / "netrc").write_text("machine wandb.example.org login user password key\n")
     assert choose_mode("auto") == "online"
     assert choose_mode("offline") == "offline"
     monkeypatch.setenv("WANDB_MODE", "offline")
     assert choose_mode("auto") == "offline"
+
+
+def test_only_the_first_process_of_several_keeps_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RANK", "1")
+    assert choose_mode("online") == choose_mode("auto") == "disabled"
 
 
 def test_wandb_is_not_imported_unless_chosen(tmp_path: Path) -> None:
