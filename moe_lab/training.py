@@ -105,7 +105,7 @@ class TrainingRun:
             *composition.build_loggers(self.config),
         ]
         for logger in self.loggers:
-            logger.log_hyperparams(self.plain)
+            logger.log_hyperparams({**self.plain, "choices": self.choices})
         callbacks = [*composition.build_callbacks(self.config), self.stopwatch]
         return classifier, composition.build_trainer(self.config, callbacks, self.loggers)
 
@@ -139,7 +139,10 @@ class TrainingRun:
         else:
             seen = trainer.callback_metrics
             measured = {k: float(seen[k]) for k in ("val_accuracy", "val_loss") if k in seen}
-        summary = {**self.identity(status), **measured, **self.costs(classifier)}
+        spent = self.costs(classifier)
+        for logger in self.loggers:
+            logger.log_metrics(spent, trainer.global_step)
+        summary = {**self.identity(status), **measured, **spent}
         alarms = [c for c in trainer.callbacks if isinstance(c, CollapseAlarm)]  # type: ignore[attr-defined]
         if alarms and alarms[0].stop_reason is not None:
             summary["stopped"] = alarms[0].stop_reason

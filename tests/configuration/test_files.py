@@ -52,6 +52,9 @@ def test_every_folder_of_configuration_files_is_a_group_in_the_help() -> None:
 def test_every_option_composes_and_passes_its_own_rules(group: str, option: str) -> None:
     register_resolvers()
     model = ["model=standard"] if group in ("router", "gate", "combine") else []
+    model = ["model=iwmn"] if group in ("modulation", "feedback") else model
+    if option == "channel":
+        model.append("backbone=conv")
     config = check_overrides("train", [*model, f"{group}={option}"], multirun=False)
     if (group, option) not in NOT_HERE:
         OmegaConf.to_container(config, resolve=True)
