@@ -14,7 +14,7 @@ def markdown(result: dict[str, Any]) -> str:
         lines += [f"**{part['title']}**", "", *table(part["rows"]), ""]
         lines += [f"- {answer['question']} {sentence(answer)}" for answer in part["answers"]]
         lines += [""] if part["answers"] else []
-    lines += [f"Data: {part['data']}." for part in result["parts"][:1]]
+    lines += [f"Data: {'; '.join(dict.fromkeys(part['data'] for part in result['parts']))}."]
     lines += [machine(result["environment"])]
     return "\n".join(lines)
 
