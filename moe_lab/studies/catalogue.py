@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 from moe_lab.studies.iwmn import IWMN
+from moe_lab.studies.losses import LOSSES
+from moe_lab.studies.moe_vs_dense import MOE_VS_DENSE
+from moe_lab.studies.num_experts_and_k import NUM_EXPERTS_AND_K
+from moe_lab.studies.routers import ROUTERS
 from moe_lab.studies.study import Study
 
-STUDIES: dict[str, Study] = {study.name: study for study in (IWMN,)}
+STUDIES: dict[str, Study] = {
+    study.name: study for study in (IWMN, MOE_VS_DENSE, ROUTERS, LOSSES, NUM_EXPERTS_AND_K)
+}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -57,7 +58,7 @@ def digest_part(part: Part, done: Done) -> dict[str, Any]:
         rows.append(
             {
                 "name": row.name,
-                "command": " ".join(["python -m moe_lab.train", *part.typed(), *row.typed()]),
+                "command": shlex.join(["python", "-m", "moe_lab.train", *part.typed(row)]),
                 "published": row.published,
                 "accuracies": {str(seed): 100 * value for seed, value in values.items()},
                 "mean": found.mean,

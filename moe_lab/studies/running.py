@@ -46,12 +46,11 @@ def tasks(
 ) -> Iterator[Task]:
     """Seed by seed, so that a study which is stopped has all rows for the seeds it got to."""
     extra = [*(study.quick.split() if quick else ()), *also]
+    lines = [(part, row, part.typed(row)) for part in study.parts for row in part.rows]
     for seed in seeds:
-        for part in study.parts:
-            for row in part.rows:
-                folder = out / part.name / slug(row.name) / f"seed{seed}"
-                typed = [*part.typed(), *row.typed(), *extra, f"seed={seed}"]
-                yield Task(part, row, seed, folder, tuple(typed))
+        for part, row, typed in lines:
+            folder = out / part.name / slug(row.name) / f"seed{seed}"
+            yield Task(part, row, seed, folder, (*typed, *extra, f"seed={seed}"))
 
 
 def train(task: Task) -> Run | None:

@@ -8,14 +8,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Row:
-    """One configuration: what is typed for it beside what its part shares."""
+    """One configuration: what is typed for it beside what its part shares.
+
+    With `twin_of`, the dense network that costs what another row costs, by `budget`.
+    """
 
     name: str
     overrides: str = ""
     published: float | None = None  # accuracy in % that somebody else reports for it
-
-    def typed(self) -> list[str]:
-        return self.overrides.split()
+    twin_of: str = ""
+    budget: str = "active_flops"  # or active_parameters, total_parameters
 
 
 @dataclass(frozen=True)
@@ -37,14 +39,24 @@ class Part:
     rows: Sequence[Row]
     questions: Sequence[Question] = ()
 
-    def typed(self) -> list[str]:
-        return self.shared.split()
+    def typed(self, row: Row) -> list[str]:
+        """All that is typed for a row of this part."""
+        if not row.twin_of:
+            return [*self.shared.split(), *row.overrides.split()]
+        from moe_lab.comparison.matching import dense_twin  # imports torch
+
+        (mixture,) = (other for other in self.rows if other.name == row.twin_of)
+        return dense_twin(self.typed(mixture), row.budget).overrides
 
     def check(self) -> None:
         """ValueError where two rows share a name or a question names none."""
         names = [row.name for row in self.rows]
         if len(set(names)) < len(names):
             raise ValueError(f"two rows of part {self.name!r} have the same name")
+        for row in self.rows:
+            if row.twin_of and (row.twin_of not in names or row.overrides):
+                raise ValueError(f"{row.name!r} is to be the twin of {row.twin_of!r}: another row, "
+                                 "which alone says what it is")  # fmt: skip
         for question in self.questions:
             for name in (question.first, question.second):
                 if name not in names:

@@ -130,9 +130,27 @@ def test_rows_have_folders_of_their_own() -> None:
             assert len(set(slugs)) == len(slugs)
 
 
+def test_a_twin_costs_what_its_mixture_costs() -> None:
+    part = Part(
+        "p",
+        "",
+        SMALL,
+        (Row("a mixture", "model=sparse expert.hidden=16"), Row("twin", twin_of="a mixture")),
+    )
+    assert part.typed(part.rows[0])[-2:] == ["model=sparse", "expert.hidden=16"]
+    typed = part.typed(part.rows[1])
+    assert "model=dense" in typed
+    hidden = int(next(word for word in typed if word.startswith("expert.hidden=")).split("=")[1])
+    # Multiply-adds: the gate and two experts of 16 hidden units against one of `hidden`.
+    mixture = 784 * 8 + 2 * (784 * 16 + 16 * 10)
+    assert 794 * hidden <= mixture < 794 * (hidden + 1)
+
+
 @pytest.mark.parametrize(
     ("rows", "questions", "problem"),
     [
+        ((Row("a"), Row("b", twin_of="c")), (), "twin of 'c'"),
+        ((Row("a"), Row("b", "model=dense", twin_of="a")), (), "twin of 'a'"),
         ((Row("a"), Row("a")), (), "same name"),
         ((Row("a"),), (Question("?", "a", "b"),), "asks for row 'b'"),
     ],
