@@ -13,8 +13,8 @@ NOTHING = "cross-entropy alone"
 LOSSES = Study(
     "losses",
     "One term at a time beside cross-entropy",
-    "8 experts of 64 hidden units, one an image (router=top_k), 10,000 training images of MNIST, 10 "
-    "epochs; the best epoch is chosen on 2,500 other training images, the test images are read "
+    "8 experts of 64 hidden units, one an image (router=top_k), 10,000 training images of MNIST, "
+    "10 epochs; the best epoch is chosen on 2,500 other training images, the test images are read "
     "once; mean ± standard deviation over seeds.",
     (
         Part(
