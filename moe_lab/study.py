@@ -45,6 +45,7 @@ def run(chosen: argparse.Namespace) -> int:
     from moe_lab.environment import describe_environment
     from moe_lab.errors import UserError
     from moe_lab.studies import STUDIES
+    from moe_lab.studies.figure import forest
     from moe_lab.studies.results import digest
     from moe_lab.studies.running import run_all, tasks
     from moe_lab.studies.tables import markdown
@@ -71,7 +72,8 @@ def run(chosen: argparse.Namespace) -> int:
     (out / "results.json").write_text(json.dumps(result, indent=1) + "\n")
     text = markdown(result)
     (out / "results.md").write_text(text + "\n")
-    print(f"\n{text}\n\nwritten to {out / 'results.md'} and {out / 'results.json'}")
+    forest(result).savefig(out / "results.png", dpi=130)
+    print(f"\n{text}\n\nwritten to {out}: results.md, results.json, results.png")
     for task in failed:
         print(f"failed: {' '.join(task.typed)}", file=sys.stderr)
     return int(bool(failed))

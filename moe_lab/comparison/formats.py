@@ -8,9 +8,11 @@ from pathlib import Path
 import jinja2
 import pandas as pd
 from markupsafe import Markup
+from matplotlib.figure import Figure
 
 from moe_lab.comparison.comparison import Comparison
 from moe_lab.comparison.tables import group_numbers, group_texts, pair_texts, verdict_numbers
+from moe_lab.plots import accuracy_against_cost, box_plots, save
 from moe_lab.run_directory import write_atomically
 
 STAR = "A star marks groups that no other group beats in both this cost and the measure."
@@ -132,11 +134,23 @@ FILES: dict[str, Callable[[Comparison], str]] = {
 
 
 def write(comparison: Comparison, folder: Path) -> list[Path]:
-    """Every format, into a folder that is made where it is missing; the files."""
+    """Every format and the figures, into a folder that is made where it is missing; the files."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, form in FILES.items():
         write_atomically(folder / name, form(comparison))
-    return [folder / name for name in FILES]
+    return [*(folder / name for name in FILES), *save(figures(comparison), folder)]
+
+
+def figures(comparison: Comparison) -> dict[str, Figure]:
+    """Spread over seeds, and accuracy against what it costs, by file name."""
+    measure = comparison.measure
+    groups = {
+        row.group.label: [dict(run.summary) for run in row.group.runs] for row in comparison.rows
+    }
+    return {
+        "box_plots": box_plots(groups, measure.key, measure.name),
+        "accuracy_against_cost": accuracy_against_cost(groups),
+    }
 
 
 def markdown_table(table: pd.DataFrame) -> str:

@@ -15,6 +15,7 @@ import pytest
 
 from moe_lab.comparison.comparison import Comparison, compare_runs
 from moe_lab.comparison.formats import (
+    figures,
     to_csv,
     to_html,
     to_latex,
@@ -143,7 +144,7 @@ def test_text_of_users_cannot_break_a_page(record: Record) -> None:
 
 def test_every_format_is_written(comparison: Comparison, tmp_path: Path) -> None:
     files = write(comparison, tmp_path / "new" / "out")
-    assert [file.name for file in files] == [
+    assert [path.name for path in files if path.suffix != ".png"] == [
         "comparison.md", "comparison.csv", "verdicts.csv", "comparison.tex", "comparison.html",
     ]  # fmt: skip
     assert len(list(csv.reader(files[1].open()))) == 3
@@ -181,3 +182,14 @@ def test_only_unfinished_runs_are_an_error(record: Record, tmp_path: Path) -> No
     record("a", status="failed")
     with pytest.raises(ConfigError, match="none of the runs is finished"):
         compare_runs([tmp_path])
+
+
+def test_figures_show_every_run_and_are_written_beside_the_tables(
+    comparison: Comparison, tmp_path: Path
+) -> None:
+    drawn = figures(comparison)
+    dots = [tuple(c.get_offsets()[:, 0]) for c in drawn["box_plots"].axes[0].collections]
+    assert dots == [tuple(SPARSE), tuple(DENSE)]
+    written = {path.name for path in write(comparison, tmp_path / "out")}
+    assert {"box_plots.png", "accuracy_against_cost.png", "comparison.md"} <= written
+    assert (tmp_path / "out" / "box_plots.png").read_bytes()[1:4] == b"PNG"

@@ -67,6 +67,7 @@ def test_a_study_trains_every_row_with_every_seed_and_answers(
     assert "| dense |" in said
     assert "50.00" in said
     assert "Is it?" in said
+    assert (tiny / "results.png").read_bytes()[1:4] == b"PNG"
 
 
 def test_what_is_done_is_not_done_again(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
