@@ -8,18 +8,25 @@ from dataclasses import dataclass
 
 import torch
 from omegaconf import DictConfig, OmegaConf
-from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch import Tensor
 
 from moe_lab.composition import build_classifier
 from moe_lab.dispatch import Plan
 from moe_lab.errors import ConfigError
-from moe_lab.experts import SharedExperts
+from moe_lab.layers import RoutedLayer
+from moe_lab.layers.inspection import (
+    asked_pairs,
+    bank_calls,
+    broken_promise,
+    decisions,
+    flops,
+    idle_experts,
+    owed_flops,
+)
 from moe_lab.losses import Objective
 from moe_lab.models import Mixture, Model
-from moe_lab.outputs import MixtureOutput
 from moe_lab.progress import follow
-from moe_lab.routers import AnswerRouter
+from moe_lab.routers import AnswerRouter, Router
 
 ATTEMPTS = 8  # batches in which every part must be reached once; fixed routers can be lopsided
 TOLERANCE = 2e-4  # float32 sums in another order, several layers deep
@@ -48,6 +55,12 @@ class Subject:
         """The part that holds router and experts, where there is one."""
         found = [module for module in self.model.modules() if isinstance(module, Mixture)]
         return found[0] if found else None
+
+    @property
+    def layers(self) -> dict[str, RoutedLayer]:
+        """The mixtures in the body of the network, where there are any."""
+        found = self.model.routed_layers().items()
+        return {name: layer for name, layer in found if isinstance(layer, RoutedLayer)}
 
     def evaluate(self, images: Tensor) -> Tensor:
         """log_probs [B, C] in evaluation mode."""
@@ -174,27 +187,19 @@ def everything_learns(subject: Subject) -> Finding:
                 size = torch.zeros_like(parameter) if grad is None else grad.abs()
                 seen[name] = seen.get(name, 0) + size
         idle = [name for name, size in seen.items() if not bool((size > 0).any())]
-        if subject.mixture is not None:
-            idle += idle_experts(subject.mixture, seen)
+        mixtures = [subject.mixture] if subject.mixture else subject.layers.values()
+        for num_experts in {mixture.experts.num_experts for mixture in mixtures}:
+            idle += idle_experts(num_experts, seen)
         if not idle:
             return True, "every part"
     return False, f"nothing reaches {', '.join(idle[:4])}"
 
 
-def idle_experts(mixture: Mixture, seen: dict[str, Tensor]) -> list[str]:
-    """Slices of stacked parameters that no gradient reached."""
-    idle = []
-    for name, size in seen.items():
-        stacked = ".experts." in f".{name}" and size.ndim >= 2
-        if stacked and size.shape[0] == mixture.experts.num_experts > 1:
-            reached = size.flatten(1).sum(1) > 0
-            idle += [f"expert {i} ({name})" for i in (~reached).nonzero().flatten().tolist()]
-    return idle
-
-
 def unused_experts_cost_nothing(subject: Subject) -> Finding:
     """The bank's counted FLOPs are those of the chosen (expert, image) pairs."""
     mixture = subject.mixture
+    if subject.layers:
+        return unused_experts_cost_nothing_in_any_layer(subject)
     if mixture is None:
         return None, "no router"
     if isinstance(mixture.router, AnswerRouter):
@@ -212,48 +217,52 @@ def unused_experts_cost_nothing(subject: Subject) -> Finding:
     return exact, f"{100 * share:.0f} % of pairs used, {done / 1e6:.3f} of {owed / 1e6:.3f} MFLOPs"
 
 
-def owed_flops(bank: nn.Module, features: Tensor, used: Tensor) -> float:
-    """The FLOPs of each expert on its own images, and of what all share on each image once."""
-    if isinstance(bank, SharedExperts):
-        asked = features[used.any(-1)]
-        everyone = Plan.every(len(asked), bank.shared.num_experts, features.device)
-        routed = owed_flops(bank.routed, features, used)
-        return routed + flops(bank.shared, asked, everyone)
-    owed = 0.0
-    for expert in range(used.shape[-1]):
-        rows = used[:, expert].nonzero().flatten()
-        if len(rows):
-            alone = torch.zeros(len(rows), used.shape[-1], device=features.device)
-            alone[:, expert] = 1
-            owed += flops(bank, features[rows], Plan.from_weights(alone))
-    return owed
-
-
-def flops(bank: nn.Module, features: Tensor, plan: Plan) -> float:
-    """Counted floating-point operations of one pass through a bank."""
-    with FlopCounterMode(display=False) as counter:
-        bank(features, plan)
-    return float(counter.get_total_flops())
+def unused_experts_cost_nothing_in_any_layer(subject: Subject) -> Finding:
+    """Each bank is asked about the pairs that are reported as used, and computes no more."""
+    layers = {name: layer for name, layer in subject.layers.items() if layer.skips_unused}
+    if not layers:
+        return None, "kernels are mixed, so that all experts cost one convolution together"
+    subject.model.eval()
+    output, calls = bank_calls(subject.model, layers, subject.images)
+    done = owed = 0.0
+    shares, misreported = [], []
+    for name, (features, plan) in calls.items():
+        used = asked_pairs(plan)
+        by_image = used.unflatten(0, (len(subject.images), -1)).any(1)
+        if not torch.equal(by_image, output.layers[name].weights != 0):
+            misreported.append(name)
+        with torch.inference_mode():
+            done += flops(layers[name].experts, features, plan)
+            owed += owed_flops(layers[name].experts, features, used)
+        shares.append(float(used.float().mean()))
+    if misreported:
+        return False, f"other experts are reported than were asked in {', '.join(misreported)}"
+    share = 100 * sum(shares) / len(shares)
+    exact = abs(done - owed) <= 0.01 * max(owed, 1.0)
+    return exact, f"{share:.0f} % of pairs used, {done / 1e6:.3f} of {owed / 1e6:.3f} MFLOPs"
 
 
 def weights_keep_their_promise(subject: Subject) -> Finding:
     """Rows of the routing weights sum to what the router says."""
     mixture = subject.mixture
-    if mixture is None:
+    routers: dict[str, Router | AnswerRouter]
+    routers = {name: layer.router for name, layer in subject.layers.items()}
+    if mixture is not None:
+        routers = {"router": mixture.router}
+    if not routers:
         return None, "no router"
-    promise = mixture.router.row_sum
     problems = []
     for training in (False, True):
         subject.model.train(training)
         with torch.no_grad():
             output = subject.model(subject.images)
-        assert isinstance(output, MixtureOutput)
-        total = output.routing.weights.sum(-1)
-        negative = bool((output.routing.weights < 0).any())
-        off = float((total - 1).abs().max()) if promise == "one" else float((total - 1).max())
-        if negative or (promise != "free" and off > 1e-4):
-            problems.append(f"{'training' if training else 'evaluation'}: off by {off:.1e}")
-    return not problems, f"promised {promise}" + "".join(f"; {p}" for p in problems)
+        mode = "training" if training else "evaluation"
+        for name, routing in decisions(output).items():
+            off = broken_promise(routing, routers[name].row_sum)
+            if off is not None:
+                problems.append(f"; {name} in {mode}: off by {off:.1e}")
+    promised = sorted({router.row_sum for router in routers.values()})
+    return not problems, f"promised {', '.join(promised)}" + "".join(problems)
 
 
 def finite_in_every_precision(subject: Subject) -> Finding:

@@ -4,13 +4,15 @@ image.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import cast
 
 import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from moe_lab.models import Mixture, Model
+from moe_lab.experts import ExpertBank
+from moe_lab.models import Model
 
 
 def params_total(model: Model) -> int:
@@ -18,14 +20,16 @@ def params_total(model: Model) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-def params_active(model: Model, used_share: Sequence[float] | None) -> int:
-    """Parameters that an average image touches, given the share of images on which each expert is
-    used [E].
+def params_active(model: Model, used_share: Mapping[str, Sequence[float]]) -> int:
+    """Parameters that an average image touches, given the share of images on which each expert of
+    each layer is used, {layer: [E]}.
     """
-    if not isinstance(model, Mixture) or used_share is None:
-        return params_total(model)
-    per_expert = model.experts.parameters_per_expert()
-    idle = sum((1 - used) * size for used, size in zip(used_share, per_expert, strict=True))
+    idle = 0.0
+    for name, layer in model.routed_layers().items():
+        if name in used_share and getattr(layer, "skips_unused", True):
+            sizes = cast(ExpertBank, layer.experts).parameters_per_expert()
+            pairs = zip(used_share[name], sizes, strict=True)
+            idle += sum((1 - used) * size for used, size in pairs)
     return round(params_total(model) - idle)
 
 

@@ -21,7 +21,9 @@ from moe_lab.errors import ConfigError, DataUnavailable, UserError
 from moe_lab.ranks import is_first_process
 from moe_lab.run_directory import RunDirectory
 from moe_lab.sandbox import sandbox
-from moe_lab.training import Interrupted, TrainingRun
+from moe_lab.sweeping.jobs import NOT_ASKED
+from moe_lab.sweeping.resuming import ResumableRun, signalled
+from moe_lab.training import Interrupted
 
 log = logging.getLogger("moe_lab")
 PROGRAM = "moe_lab.train"
@@ -37,8 +39,11 @@ class JobResult:
     summary: dict[str, Any]
 
 
-def run_job(config: DictConfig) -> JobResult:
-    """Train one configuration; every failure ends in a message, a summary and an exit code."""
+def run_job(config: DictConfig, resume: bool = False) -> JobResult:
+    """Train one configuration; every failure ends in a message, a summary and an exit code.
+
+    With `resume` a run that is in the folder goes on, or is left as it is if it is done.
+    """
     hydra = HydraConfig.get()
     directory = RunDirectory(hydra.runtime.output_dir)
     overrides = " ".join(hydra.overrides.task)
@@ -49,8 +54,10 @@ def run_job(config: DictConfig) -> JobResult:
         # in software: on MNIST that made a step up to four times slower. Zero serves as well.
         torch.set_flush_denormal(True)
         try:
-            directory.create()
-            summary = prepare(config, directory).run()
+            going_on = resume and directory.config.is_file()
+            if not going_on:
+                directory.create()
+            summary = prepare(config, directory, resume).run()
             code = 0
             report(summary, directory)
         except Interrupted as interrupted:
@@ -62,15 +69,27 @@ def run_job(config: DictConfig) -> JobResult:
             console.print_error(PROGRAM, error)
             log.error("%s", error)
             summary = record_failure(directory, str(error))
+        except KeyboardInterrupt:
+            code = 130
+            print("\ninterrupted before the training", flush=True)
+        except SystemExit as stop:
+            # Whoever means to stop a sweep sends a signal: an exit is the failure of one job.
+            code = signalled(stop) or 1
+            if code == 1:
+                called = UserError(f"the job called exit({stop.code!r})")
+                console.print_error(PROGRAM, called)
+                log.exception("exit")
+                summary = record_failure(directory, str(called))
         except Exception as error:
             code = 1
             log.exception("unexpected failure")
-            summary = record_failure(directory, f"{type(error).__name__}: {error}")
-            console.print_error(PROGRAM, unexpected(error, directory))
+            said = out_of_memory(error) if is_out_of_memory(error) else None
+            summary = record_failure(directory, str(said or f"{type(error).__name__}: {error}"))
+            console.print_error(PROGRAM, said or unexpected(error, directory))
     return JobResult(overrides, str(directory.path), code, summary)
 
 
-def prepare(config: DictConfig, directory: RunDirectory) -> TrainingRun:
+def prepare(config: DictConfig, directory: RunDirectory, resume: bool = False) -> ResumableRun:
     """Read the data, falling back to the installed digits where the configuration allows it."""
     hydra = HydraConfig.get()
     chosen = OmegaConf.to_container(hydra.runtime.choices)
@@ -90,7 +109,7 @@ def prepare(config: DictConfig, directory: RunDirectory) -> TrainingRun:
         settle(config, directory, hydra)
         choices["dataset"], choices["dataset_requested"] = fallback, choices["dataset"]
         data = read(config)
-    return TrainingRun(config, data, choices)
+    return ResumableRun(config, data, choices, resume)
 
 
 def read(config: DictConfig) -> ImageData:
@@ -111,6 +130,7 @@ def settle(config: DictConfig, directory: RunDirectory, hydra: Any) -> None:
     name = config.run_name
     with open_dict(config):
         config.run_dir, config.run_name = str(directory.path), name
+        config.update(dict.fromkeys(NOT_ASKED, False))  # no part of what the run is
         wandb = OmegaConf.select(config, "logger.wandb")
         if wandb is not None and hydra.mode == RunMode.MULTIRUN and wandb.group is None:
             wandb.group = directory.path.parent.name
@@ -146,10 +166,27 @@ def unexpected(error: Exception, directory: RunDirectory) -> UserError:
     return UserError(f"{type(error).__name__}: {first_line}", todo=where)
 
 
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether Python, a GPU or torch's own allocator for the CPU found no more memory."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
+        isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
+    )
+
+
+def out_of_memory(error: Exception) -> UserError:
+    first_line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return UserError(
+        f"out of memory: {first_line}",
+        "a model and a batch that fit the memory; plan=true estimates how much a run needs",
+        "lower dataset.batch_size, dataset.eval_batch_size or the sizes of the model",
+    )
+
+
 def quieten_lightning() -> None:
-    """Keep Lightning's remarks on hardware, its advertisements and two pointless warnings off the
+    """Keep Lightning's remarks on hardware, its advertisements and pointless warnings off the
     screen.
     """
+    warnings.filterwarnings("ignore", ".*exists and is not empty.*")  # a run that goes on
     warnings.filterwarnings("ignore", ".*smaller than the logging interval.*")
     warnings.filterwarnings("ignore", ".*treespec, LeafSpec.*")
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)

@@ -12,7 +12,7 @@ shared between them.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import Tensor
 
@@ -62,6 +62,25 @@ class MixtureOutput(Output):
     @property
     def routings(self) -> Mapping[str, Routing]:
         return {"router": self.routing}
+
+
+@dataclass(frozen=True)
+class LayeredOutput(Output):
+    """The output of a network with several mixtures in its body.
+
+    Metrics and records count images, so `layers` has a row an image: where tokens are routed, the
+    mean over its tokens, exactly 0 where none of them used the expert. `decisions` has a row for
+    each decision of a router, before any capacity, which is what losses on routing read.
+    """
+
+    layers: Mapping[str, Routing]  # [B, E] each
+    decisions: Mapping[str, Routing]  # [B, E] or [B * tokens, E] each, an image's tokens together
+    used: Mapping[str, Tensor] = field(default_factory=dict)  # [B, E] tokens that an expert saw
+    dropped: Mapping[str, Tensor] = field(default_factory=dict)  # [B, E] tokens that it refused
+
+    @property
+    def routings(self) -> Mapping[str, Routing]:
+        return self.layers
 
 
 @dataclass(frozen=True)

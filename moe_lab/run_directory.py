@@ -17,7 +17,7 @@ from moe_lab.ranks import is_first_process
 # Keys, at any depth, that say where a run is kept or how it is shown; seeds are counted apart.
 NOT_HASHED = {
     "seed", "run_dir", "run_name", "tags", "logger", "progress", "health", "figures",
-    "report", "root", "cache_dir", "directory", "file",
+    "plan", "resume", "report", "root", "cache_dir", "directory", "file",
 }  # fmt: skip
 
 

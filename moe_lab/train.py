@@ -6,50 +6,44 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
 from moe_lab.configuration.launch import check_folder, launch
 from moe_lab.errors import ConfigError
 from moe_lab.ranks import is_first_process
-
-if TYPE_CHECKING:
-    from moe_lab.job import JobResult
+from moe_lab.sweeping.line import TrainLine
+from moe_lab.sweeping.task import TrainTask
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit code: 0 done, 1 a job failed, 2 a wrong command line, 130 or 143 stopped by a
     signal.
     """
-    results: list[JobResult] = []
+    task, line = TrainTask(), TrainLine()
 
-    def task(config: DictConfig) -> None:
-        # torch and lightning take seconds to import: not before the command line is known to be
-        # right.
-        from moe_lab.job import run_job
+    def check(config: DictConfig, multirun: bool) -> list[str]:
+        if config.plan:
+            raise SystemExit(line.plan(multirun))
+        check_places(config, multirun)
+        return line.start(config, multirun)
 
-        result = run_job(config)
-        results.append(result)
-        if result.exit_code in (130, 143):
-            raise SystemExit(result.exit_code)  # ends a sweep too
-
-    code = launch("train", task, arguments, check_places)
-    if len(results) > 1:
-        print_sweep(results)
-    return max([code, *(result.exit_code for result in results)])
+    with line.stoppable():
+        code = launch("train", task, arguments, check, line.jobs.add)
+    return line.finish(max([code, *task.codes]))
 
 
 def check_places(config: DictConfig, multirun: bool) -> None:
     """Refuse a run directory that cannot be made or is taken, before anything is loaded."""
     run_dir = Path(config.run_dir)
     check_folder(run_dir, "run_dir")
-    taken = [run_dir / "config.yaml", run_dir / "0" / "config.yaml"]
-    if is_first_process() and any(path.exists() for path in taken):
+    holds_sweep = (run_dir / "sweep.json").exists() and not multirun
+    holds_run = (run_dir / "config.yaml").exists() and not (config.resume and not multirun)
+    if is_first_process() and (holds_run or holds_sweep):
         raise ConfigError(
-            f"run_dir={run_dir} already holds a run",
+            f"run_dir={run_dir} already holds a {'sweep' if holds_sweep else 'run'}",
             "a new or empty folder, so that no result is overwritten",
-            "choose another run_dir, or remove this one",
+            "choose another run_dir, remove this one, or type resume=true to go on with a run",
         )
     if config.trainer.strategy == "ddp":
         check_ddp(config, multirun)
@@ -68,21 +62,6 @@ def check_ddp(config: DictConfig, multirun: bool) -> None:
             "the same run_dir for all processes",
             command,
         )
-
-
-def print_sweep(results: Sequence[JobResult]) -> None:
-    """How each job of a sweep ended."""
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title="sweep", title_justify="left")
-    for heading in ("overrides", "status", "test accuracy", "run directory"):
-        table.add_column(heading, justify="right" if heading == "test accuracy" else "left")
-    for result in results:
-        accuracy = result.summary.get("test_accuracy")
-        shown = "-" if accuracy is None else f"{100 * accuracy:.2f} %"
-        table.add_row(result.overrides, str(result.summary["status"]), shown, result.run_dir)
-    Console().print(table)
 
 
 if __name__ == "__main__":

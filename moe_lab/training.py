@@ -197,7 +197,7 @@ class TrainingRun:
         }
 
     def costs(self, classifier: Classifier) -> dict[str, Any]:
-        used = next(iter(classifier.evaluation.used_share().values()), None)
+        used = classifier.evaluation.used_share()
         images, _ = next(iter(self.data.loader("val")))
         model = classifier.model.to(images.device)
         with torch.random.fork_rng():

@@ -74,7 +74,8 @@ def test_a_sweep_runs_each_combination_in_its_own_folder(
 ) -> None:
     code, sweep = train("-m", "model=dense,standard,sparse", "seed=0,1")
     assert code == 0
-    summaries = [read_json(sweep / str(job) / "summary.json") for job in range(6)]
+    jobs = read_json(sweep / "sweep.json")["jobs"]
+    summaries = [read_json(sweep / job["folder"] / "summary.json") for job in jobs]
     assert [(s["model"], s["seed"]) for s in summaries] == [
         (model, seed) for model in ("dense", "standard", "sparse") for seed in (0, 1)
     ]
@@ -86,7 +87,8 @@ def test_a_sweep_runs_each_combination_in_its_own_folder(
 def test_one_failing_job_does_not_stop_a_sweep(train: Train, read_json: ReadJSON) -> None:
     code, sweep = train("-m", "optimizer.lr=1e20,1e-3", "trainer.max_epochs=2")
     assert code == 1
-    failed, fine = (read_json(sweep / str(job) / "summary.json") for job in range(2))
+    jobs = read_json(sweep / "sweep.json")["jobs"]
+    failed, fine = (read_json(sweep / job["folder"] / "summary.json") for job in jobs)
     assert failed["status"] == "failed"
     assert "became NaN or infinite" in failed["error"]
     assert fine["status"] == "done"
@@ -232,9 +234,8 @@ def test_a_signal_ends_a_run_with_what_was_reached(
     process = subprocess.Popen(
         command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    metrics = run / "0" / "metrics.jsonl"
     deadline = time.monotonic() + 120
-    while not (metrics.is_file() and "val_loss" in metrics.read_text()):
+    while not any("val_loss" in path.read_text() for path in run.glob("*_seed0/metrics.jsonl")):
         assert process.poll() is None, process.stderr and process.stderr.read()
         assert time.monotonic() < deadline
         time.sleep(0.1)
@@ -243,12 +244,13 @@ def test_a_signal_ends_a_run_with_what_was_reached(
     out, err = process.communicate(timeout=60)
     assert process.returncode == code, out + err
     assert "Traceback" not in err
-    summary = read_json(run / "0" / "summary.json")
+    (job,) = run.glob("*_seed0")
+    summary = read_json(job / "summary.json")
     assert summary["status"] == "interrupted"
     assert summary["epochs"] >= 1
     assert math.isfinite(summary["val_accuracy"])
     assert "test_accuracy" not in summary
-    assert not (run / "1").exists()
+    assert not list(run.glob("*_seed1"))
 
 
 def test_an_unforeseen_failure_leaves_its_traceback_in_the_log(

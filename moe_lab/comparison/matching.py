@@ -21,7 +21,7 @@ from moe_lab.models import Model
 NUM_IMAGES = 256
 WIDEST = 2**20
 # What one network cannot use; the dense model's own default stands in.
-NEEDS_MIXTURE = {"expert": {"mixed", "shared", "zero"}, "backbone": {"patch"}}
+NEEDS_MIXTURE = {"expert": {"mixed", "shared", "zero"}, "backbone": {"patch", "stem"}}
 # Groups of the twin that are not the mixture's: what the others say is in the values.
 OWN_GROUPS = {"model", "loss", "experiment", "debug", "logger"}
 # Keys about parts of the mixture, or about the width that is looked for.
@@ -50,8 +50,8 @@ def total_parameters(model: Model, images: Tensor) -> int:
 @torch.inference_mode()
 def active_parameters(model: Model, images: Tensor) -> int:
     """Parameters that an average one of these images touches."""
-    routing = next(iter(model.eval()(images).routings.values()), None)
-    used = None if routing is None else (routing.weights != 0).float().mean(0).tolist()
+    routings = model.eval()(images).routings.items()
+    used = {name: (own.weights != 0).float().mean(0).tolist() for name, own in routings}
     return costs.params_active(model, used)
 
 

@@ -7,7 +7,7 @@ goes on to Hydra unchanged.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from hydra import compose, initialize_config_dir
@@ -34,6 +34,7 @@ from moe_lab.configuration.tree import (
     spell,
 )
 from moe_lab.errors import ConfigError
+from moe_lab.sweeping.overrides import first_choice, package_of, values_of
 
 MOST_JOBS_CHECKED = 256  # a larger sweep is checked job by job as it runs
 
@@ -55,11 +56,20 @@ class CommandLineError(ConfigError):
         return [heading, "", *shown, "", f"  {self.help} lists what there is"]
 
 
-def check_overrides(config_name: str, overrides: Sequence[str], multirun: bool) -> DictConfig:
-    """Compose the first job of a command line; ConfigError lists every mistake in it."""
+# What the command line of a job was, and what it composes to, with Hydra's node.
+OnJob = Callable[[Sequence[str], DictConfig], None]
+
+
+def check_overrides(
+    config_name: str, overrides: Sequence[str], multirun: bool, on_job: OnJob | None = None
+) -> DictConfig:
+    """Compose the first job of a command line; ConfigError lists every mistake in it.
+
+    `on_job` is called with every job, while Hydra knows it as the current one.
+    """
     with initialize_config_dir(str(configuration_folder()), version_base="1.3"):
         loader = GlobalHydra.instance().config_loader()
-        checker = _Checker(loader, config_name, multirun)
+        checker = _Checker(loader, config_name, multirun, on_job)
         try:
             config = checker.check(overrides)
             with open_dict(config):
@@ -75,8 +85,15 @@ def check_overrides(config_name: str, overrides: Sequence[str], multirun: bool) 
 class _Checker:
     """The steps of a check, each of which adds to the list of mistakes."""
 
-    def __init__(self, loader: ConfigLoader, config_name: str, multirun: bool) -> None:
+    def __init__(
+        self,
+        loader: ConfigLoader,
+        config_name: str,
+        multirun: bool,
+        on_job: OnJob | None = None,
+    ) -> None:
         self.loader, self.config_name, self.multirun = loader, config_name, multirun
+        self.on_job = on_job
         self.groups = [group for group in loader.list_groups("") if group != "hydra"]
         self.mistakes: list[Mistake] = []
         self.defaults: dict[tuple[str, ...], DefaultsList] = {}
@@ -84,7 +101,7 @@ class _Checker:
     def check(self, lines: Sequence[str]) -> DictConfig:
         overrides = self._parse(lines)
         groups = self._existing_groups([o for o in overrides if self._is_group(o)])
-        rules = self._rules([_first_choice(o) for o in groups])
+        rules = self._rules([first_choice(o) for o in groups])
         settings = [o for o in overrides if not self._is_group(o)]
         sound = [o for o in settings if self._is_sound(o, rules)]
         config = self._check_jobs([o.input_line or "" for o in (*groups, *sound)])
@@ -115,7 +132,7 @@ class _Checker:
         """The group choices that exist and fit together; the others become mistakes."""
         existing = [override for override in overrides if self._options_exist(override)]
         try:
-            self._choices([_first_choice(o) for o in existing])
+            self._choices([first_choice(o) for o in existing])
             return existing
         except HydraException:
             return self._fitting_groups(existing)
@@ -123,9 +140,11 @@ class _Checker:
     def _options_exist(self, override: Override) -> bool:
         group = override.key_or_group
         options = self.loader.get_group_options(group)
-        wrong = [v for v in _values(override) if v is not None and str(v) not in options]
+        wrong = [v for v in values_of(override) if v is not None and str(v) not in options]
         for value in wrong:
             hint = f"{nearest(str(value), options)}\n      {group}: {', '.join(options)}"
+            if group == "hydra/launcher":
+                hint = package_of(str(value)) or hint
             self._add(f"{group}={value}", f"no such {group}{hint}")
         return not wrong
 
@@ -135,7 +154,7 @@ class _Checker:
         primary = {g: i for i, g in enumerate(self._choices([]))}
         for override in sorted(overrides, key=lambda o: primary.get(o.key_or_group, len(primary))):
             group, line = override.key_or_group, override.input_line or ""
-            selected = [_first_choice(o) for o in fitting]
+            selected = [first_choice(o) for o in fitting]
             if override.type == OverrideType.CHANGE and group not in self._choices(selected):
                 having = ", ".join(self._choices(selected))
                 chosen = " ".join(selected) or "the default model"
@@ -179,7 +198,7 @@ class _Checker:
         elif key in rules and rules[key].is_wired:
             self._add(line, f"'{key}' follows from other settings: {rules[key].meaning}")
         elif key in rules:
-            for value in _values(override):
+            for value in values_of(override):
                 expected = rules[key].check(value, lambda other: None)
                 if expected and not str(value).startswith("${"):
                     meaning = rules[key].meaning
@@ -190,8 +209,14 @@ class _Checker:
         """Compose every job of the line as it will run and check all of its values."""
         jobs = self._jobs(lines)
         config = DictConfig({})
-        for job in jobs[:MOST_JOBS_CHECKED]:
+        for place, job in enumerate(jobs):
+            if place >= MOST_JOBS_CHECKED and self.on_job is None:
+                break
             config = self._compose(job)
+            if self.on_job is not None and not self.mistakes:
+                self.on_job(job, config)
+            if place >= MOST_JOBS_CHECKED:
+                continue
             groups = [line for line in job if line.split("=")[0].lstrip("+~") in self.groups]
             for mistake in check_tree(config, self._rules(groups)):
                 if mistake not in self.mistakes:
@@ -209,38 +234,3 @@ class _Checker:
 
     def _add(self, where: str, problem: str) -> None:
         self.mistakes.append(Mistake(where, problem))
-
-
-def _values(override: Override) -> list[Any]:
-    """The values that an override asks for: several in a choice sweep, none in a deletion."""
-    if override.is_delete() and override.value() is None:
-        return []
-    if override.is_choice_sweep():
-        return [_plain(v) for v in override.sweep_iterator()]
-    if override.is_sweep_override():
-        return []  # ranges and globs: every value is checked when the jobs are composed
-    return [_plain(override.value())]
-
-
-def _plain(value: Any) -> Any:
-    """A parsed value as Python sees it: quoted strings are strings, and `1e-3` from a sweep is a
-    number.
-    """
-    if isinstance(value, str):
-        try:
-            parsed = (
-                OverridesParser.create().parse_override(f"x={value}").value() if value else value
-            )
-        except HydraException:  # quoted text that is no value of its own, such as a=b
-            return value
-        return parsed if isinstance(parsed, int | float | bool) else value
-    if type(value).__name__ == "QuotedString":
-        return value.text
-    return [_plain(v) for v in value] if isinstance(value, list) else value
-
-
-def _first_choice(override: Override) -> str:
-    if override.is_sweep_override():
-        first = next(iter(override.sweep_string_iterator()))
-        return f"{override.get_key_element()}={first}"
-    return override.input_line or ""

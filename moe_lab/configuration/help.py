@@ -40,6 +40,10 @@ COMMANDS = {
         ("python -m moe_lab.train -m model=dense,standard,sparse seed=0,1,2", "a sweep: nine runs"),
         ("python -m moe_lab.train experiment=smoke", "does it work? in seconds"),
     ),
+    "sweep": (
+        ("python -m moe_lab.sweep status outputs/sweeps/NAME", "how each job of a sweep stands"),
+        ("python -m moe_lab.sweep report outputs/sweeps/NAME", "its comparison again"),
+    ),
     "audit": (
         ("python -m moe_lab.audit", "the default composition"),
         ("python -m moe_lab.audit model=standard router=softmax expert=mlp", "another one"),
@@ -72,6 +76,7 @@ HEADINGS = {
     "match": "Size the dense network that costs what a mixture costs, and print its command.",
     "compare": "Compare runs: means over seeds with intervals, paired tests, costs, verdicts.",
     "audit": "Check that a composition keeps the promises of a mixture of experts, in seconds.",
+    "sweep": "How the jobs of a sweep stand, and what came out of it.",
     "train": "Train a classifier on images and keep a record of it in a run directory.",
     "eval": "Evaluate a trained run again.",
     "analyze": "What a trained run does with each image, and which answers hang on its routing.",

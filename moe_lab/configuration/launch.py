@@ -12,7 +12,7 @@ import hydra
 from hydra._internal.utils import get_args_parser
 from omegaconf import DictConfig
 
-from moe_lab.configuration.check import check_overrides
+from moe_lab.configuration.check import OnJob, check_overrides
 from moe_lab.configuration.help import help_text
 from moe_lab.configuration.location import configuration_folder
 from moe_lab.configuration.resolvers import register_resolvers
@@ -26,9 +26,13 @@ def launch(
     config_name: str,
     task: Callable[[DictConfig], None],
     arguments: Sequence[str] | None,
-    also_check: Callable[[DictConfig, bool], None] | None = None,
+    also_check: Callable[[DictConfig, bool], list[str] | None] | None = None,
+    on_job: OnJob | None = None,
 ) -> int:
-    """Run `task` on each job of a command line; the exit code is 2 for a line that is wrong."""
+    """Run `task` on each job of a command line; the exit code is 2 for a line that is wrong.
+
+    `also_check` may return words to add to the line; `on_job` sees every job while it is checked.
+    """
     typed = sweep_flag_first(sys.argv[1:] if arguments is None else arguments)
     register_resolvers()
     if "--help" in typed or "-h" in typed:
@@ -37,10 +41,10 @@ def launch(
     try:
         parsed = get_args_parser().parse_args(typed)
         if not any(getattr(parsed, option) for option in LOOKING):
-            composed = check_overrides(config_name, parsed.overrides, parsed.multirun)
+            composed = check_overrides(config_name, parsed.overrides, parsed.multirun, on_job)
             if also_check is not None:
-                also_check(composed, parsed.multirun)
-    except SystemExit as stop:  # argparse has said what is wrong with an option
+                typed += also_check(composed, parsed.multirun) or []
+    except SystemExit as stop:  # argparse has said what is wrong, or all is done without a job
         return int(stop.code or 0)
     except UserError as error:
         print(f"\nmoe_lab.{config_name}: error\n\n{error}\n", file=sys.stderr, flush=True)

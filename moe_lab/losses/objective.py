@@ -99,7 +99,7 @@ class Objective(FollowsProgress):
         """
         for name, term in self.terms.items():
             remedy = f"set loss.terms.{name}.weight=0"
-            if not issubclass(output_type, term.reads):
+            if not term.accepts(output_type):
                 raise ValueError(
                     f"loss.terms.{name} reads {term.reads.__name__}, but {model_name} returns "
                     f"{output_type.__name__}: {remedy}"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
-from moe_lab.outputs import MixtureOutput, Output
+from moe_lab.outputs import LayeredOutput, MixtureOutput, Output
 
 
 class Term(ABC):
@@ -27,20 +29,45 @@ class Term(ABC):
     # without bound.
     always_positive: ClassVar[bool] = True
 
+    @classmethod
+    def accepts(cls, output_type: type[Output]) -> bool:
+        """Whether the term can read such an output."""
+        return issubclass(output_type, cls.reads)
+
     @abstractmethod
     def __call__(self, output: Output, target: Tensor) -> Tensor:
         """The mean over the batch, not yet weighted."""
 
 
 class RoutingTerm(Term):
-    """A term that reads the routing of a mixture."""
+    """A term that reads the routing of a mixture; of several mixtures, the mean over layers.
+
+    A layer that routes tokens counts each of them as an image with the label of its own.
+    """
 
     reads: ClassVar[type[Output]] = MixtureOutput
 
+    @classmethod
+    def accepts(cls, output_type: type[Output]) -> bool:
+        return super().accepts(output_type) or issubclass(output_type, LayeredOutput)
+
     def __call__(self, output: Output, target: Tensor) -> Tensor:
+        if isinstance(output, LayeredOutput):
+            layers = layer_by_layer(output, target)
+            return torch.stack([self.of_mixture(*layer) for layer in layers]).mean()
         assert isinstance(output, MixtureOutput), "refused when the model was composed"
         return self.of_mixture(output, target)
 
     @abstractmethod
     def of_mixture(self, output: MixtureOutput, target: Tensor) -> Tensor:
         """The mean over the batch, not yet weighted."""
+
+
+def layer_by_layer(output: LayeredOutput, target: Tensor) -> Iterator[tuple[MixtureOutput, Tensor]]:
+    """Each layer as a mixture of its own, with the label of each of its decisions."""
+    for routing in output.decisions.values():
+        decisions_per_image = len(routing.weights) // len(target)
+        yield (
+            MixtureOutput(output.log_probs, routing),
+            target.repeat_interleave(decisions_per_image),
+        )

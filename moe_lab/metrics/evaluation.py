@@ -10,7 +10,8 @@ from torchmetrics import Metric
 from moe_lab.metrics.answers import AnswerStatistics
 from moe_lab.metrics.passes import PassStatistics, StepStatistics
 from moe_lab.metrics.routing import RoutingStatistics
-from moe_lab.outputs import IterativeOutput, Output
+from moe_lab.metrics.tokens import TokenStatistics
+from moe_lab.outputs import IterativeOutput, LayeredOutput, Output
 
 
 class Evaluation(nn.Module):
@@ -21,6 +22,7 @@ class Evaluation(nn.Module):
         self.num_classes = num_classes
         self.answers = AnswerStatistics(num_classes)
         self.layers = nn.ModuleDict()  # name of a routing -> RoutingStatistics
+        self.tokens = nn.ModuleDict()  # name of a routing of tokens -> TokenStatistics
         self.passes: PassStatistics | None = None
         self.steps: StepStatistics | None = None
 
@@ -33,6 +35,11 @@ class Evaluation(nn.Module):
                 layer = RoutingStatistics(routing.num_experts, self.num_classes)
                 self.layers[name] = layer.to(target.device)
             self._layer(name).update(routing, target, correct)
+        if isinstance(output, LayeredOutput):
+            for name, used in output.used.items():
+                if name not in self.tokens:
+                    self.tokens[name] = TokenStatistics(used.shape[-1]).to(target.device)
+                self._tokens(name).update(used, output.dropped[name])
         if isinstance(output, IterativeOutput):
             if self.passes is None:
                 self.passes = PassStatistics(len(output.pass_log_probs)).to(target.device)
@@ -50,6 +57,8 @@ class Evaluation(nn.Module):
         for name in self.layers:
             prefix = f"{name}_" if several else ""
             found = self._layer(name).compute()
+            if name in self.tokens:
+                found = found | self._tokens(name).compute()
             values = values | {f"{prefix}{key}": value for key, value in found.items()}
         for metric in (self.passes, self.steps):
             values = values | (metric.compute() if metric is not None else {})
@@ -62,6 +71,8 @@ class Evaluation(nn.Module):
         """
         tables = self.answers.tables()
         tables["layers"] = {name: self._layer(name).tables() for name in self.layers}
+        for name in self.tokens:
+            tables["layers"][name] |= self._tokens(name).tables()
         if self.passes is not None:
             tables["passes"] = self.passes.tables()
         return tables
@@ -83,6 +94,11 @@ class Evaluation(nn.Module):
         layer = self.layers[name]
         assert isinstance(layer, RoutingStatistics)
         return layer
+
+    def _tokens(self, name: str) -> TokenStatistics:
+        tokens = self.tokens[name]
+        assert isinstance(tokens, TokenStatistics)
+        return tokens
 
     def reset(self) -> None:
         """Forget everything, as before an evaluation."""

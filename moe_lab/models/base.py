@@ -37,6 +37,10 @@ class Model(nn.Module, ABC):
         """Why, if so, the model cannot answer without labels: no run can be made of it."""
         return None
 
+    def routed_layers(self) -> Mapping[str, nn.Module]:
+        """Every place with a `router` and a bank of `experts`, by the name of its routing."""
+        return {}
+
     def is_taught(self) -> bool:
         """Whether a training step may depend on labels; forward never does."""
         return False
@@ -72,5 +76,22 @@ def check_tokens(backbone: nn.Module, wanted: bool) -> None:
     if has_tokens and not wanted:
         raise ValueError(
             "this model reads one row an image, but backbone=patch gives tokens: use "
-            "model=soft_moe, or backbone=flatten or conv"
+            "model=soft_moe or vit_moe, or backbone=flatten or conv"
+        )
+    if not wanted:
+        check_maps(backbone, wanted=False)
+
+
+def check_maps(backbone: nn.Module, wanted: bool) -> None:
+    """Refuse a backbone that gives maps to a model that reads rows, and the reverse."""
+    has_maps = getattr(backbone, "gives_maps", False)
+    if wanted and not has_maps:
+        raise ValueError(
+            "this model routes the maps of a convolutional network, but "
+            f"backbone={type(backbone).__name__.lower()} gives none: use backbone=stem"
+        )
+    if has_maps and not wanted:
+        raise ValueError(
+            "this model reads one row an image, but backbone=stem gives maps: use model=conv_moe, "
+            "or backbone=flatten or conv"
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from torch import Tensor, nn
@@ -49,6 +50,9 @@ class Mixture(Model):
     def learns_only_by_answer(self) -> str | None:
         has_weights = any(True for _ in self.combine.parameters())
         return f"combine={type(self.combine).__name__}" if has_weights else None
+
+    def routed_layers(self) -> Mapping[str, nn.Module]:
+        return {"router": self}
 
     def forward(self, images: Tensor, *, every_expert: bool = False) -> MixtureOutput:
         return self.route_and_answer(self.backbone(images), every_expert)

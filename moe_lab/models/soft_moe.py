@@ -6,12 +6,11 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from moe_lab.dispatch import Plan
 from moe_lab.experts import ExpertBank
+from moe_lab.layers.soft import answer_slots, slot_scores, soft_routing
 from moe_lab.models.base import Model, check_expert_count, check_tokens
-from moe_lab.outputs import MixtureOutput, Output, Routing
+from moe_lab.outputs import MixtureOutput, Output
 
 
 class SoftMoE(Model):
@@ -44,36 +43,12 @@ class SoftMoE(Model):
 
     def forward(self, images: Tensor, *, every_expert: bool = False) -> MixtureOutput:
         tokens = self.backbone(images)  # [B, tokens, D]
-        scores = self._scores(tokens)
+        scores = slot_scores(tokens, self.slot_vectors, self.scale)
         dispatch, combine = scores.softmax(1), scores.softmax(2)  # over tokens, over slots
         inputs = torch.einsum("btd,bts->bsd", tokens.float(), dispatch)
-        answers = self._answer(inputs)  # [B, E * slots, C]
+        answers = answer_slots(self.experts, inputs, self.slots)  # [B, E * slots, C]
         logits = torch.einsum("bsc,bts->btc", answers, combine).mean(1)
-        routing = self._routing(scores, combine)
+        routing = soft_routing(scores, combine, self.experts.num_experts)
         shape = (len(images), self.experts.num_experts, self.slots, -1)
         alone = answers.view(shape).mean(2).log_softmax(-1)
         return MixtureOutput(logits.log_softmax(-1), routing, alone, tokens)
-
-    def _scores(self, tokens: Tensor) -> Tensor:
-        # float32 and normalised (section 2.3): otherwise softmax saturates as D grows.
-        with torch.autocast(tokens.device.type, enabled=False):
-            directions = functional.normalize(self.slot_vectors, dim=0)
-            rows = functional.normalize(tokens.float(), dim=-1)
-            scores: Tensor = rows @ (self.scale * directions)
-            return scores
-
-    def _answer(self, inputs: Tensor) -> Tensor:
-        """Each slot by its own expert: [B, E * slots, D] -> [B, E * slots, C]."""
-        num_images, num_slots, _ = inputs.shape
-        owner = torch.arange(num_slots, device=inputs.device) // self.slots
-        weights = functional.one_hot(owner, self.experts.num_experts).float()
-        plan = Plan.from_weights(weights.repeat(num_images, 1))
-        answers = plan.combine(self.experts(inputs.flatten(0, 1), plan).float())
-        return answers.unflatten(0, (num_images, num_slots))
-
-    def _routing(self, scores: Tensor, combine: Tensor) -> Routing:
-        """How much of an image's answer comes from each expert: the mean over tokens, [B, E]."""
-        shape = (self.experts.num_experts, self.slots)
-        weights = combine.mean(1).unflatten(1, shape).sum(2)
-        logits = scores.mean(1).unflatten(1, shape).mean(2)
-        return Routing(logits, weights, weights)

@@ -19,6 +19,8 @@ MEANINGS = {
     "train_seconds": "in training steps, without validation",
     "images_per_second": "in training",
     "load_cv": "spread of the experts' loads over their mean; 0: all equal",
+    "token_cv": "as load_cv, in tokens instead of images",
+    "dropped_share": "of all (token, expert) pairs, those for which the expert had no room",
     "max_load_share": "of all computed (image, expert) pairs, those of the busiest expert",
     "max_load_ratio": "load of the busiest expert over a fair share",
     "dead_experts": "experts with less than 1 % of a fair share",

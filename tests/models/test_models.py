@@ -148,6 +148,6 @@ def test_sizes_that_do_not_fit_are_refused() -> None:
 def test_conv_backbone_halves_the_image_in_each_block() -> None:
     backbone = Conv((3, 32, 32), [8, 16], 20)
     assert backbone(torch.randn(2, 3, 32, 32)).shape == (2, 20)
-    linear = backbone.layers[-2]
+    linear = backbone.head[1]
     assert isinstance(linear, nn.Linear)
     assert linear.in_features == 16 * 8 * 8
