@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,15 @@ SMALL = [
 ]
 
 Train = Callable[..., tuple[int, Path]]
+
+
+@pytest.fixture(autouse=True)
+def apart() -> Iterator[None]:
+    """No test leaves Lightning's switches, seeds or variables to the next one."""
+    from moe_lab.sandbox import sandbox
+
+    with sandbox():
+        yield
 
 
 @pytest.fixture
