@@ -55,6 +55,9 @@ class AccuracyAndLoss(nn.Module):
         self.accuracy.update(output.log_probs, target)
         self.loss.update(functional.nll_loss(output.log_probs, target), len(target))
 
+    def loads(self) -> dict[str, float]:
+        return {}
+
     def compute(self) -> dict[str, float]:
         return {"accuracy": float(self.accuracy.compute()), "loss": float(self.loss.compute())}
 
