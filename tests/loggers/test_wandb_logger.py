@@ -24,8 +24,9 @@ def test_each_job_of_a_sweep_is_a_run_of_its_own_in_one_group(train: Train) -> N
     code, sweep = train(
         "-m", *OFFLINE, "optimizer.lr=1e-3,1e20", "trainer.max_epochs=2", "tags=[a,b]"
     )
-    fine, failed = read_back(sweep / "0"), read_back(sweep / "1")
     assert code == 1
+    runs = [read_back(folder.parent) for folder in sweep.glob("*/wandb")]
+    fine, failed = sorted(runs, key=lambda run: run.exit_code or 0)
     assert fine.id != failed.id
     assert fine.group == failed.group == sweep.name
     assert (fine.exit_code, failed.exit_code) == (0, 1)
