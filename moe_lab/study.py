@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 # Overrides that change where or how a run is made, and not what it comes to.
-PLACES = ("dataset.root=", "callbacks=", "trainer.accelerator=", "trainer=")
+PLACES = ("dataset.root=", "callbacks=", "trainer.accelerator=", "trainer=cpu", "trainer=gpu")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
