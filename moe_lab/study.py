@@ -25,6 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("name", choices=sorted(STUDIES), help="which study")
     parser.add_argument("overrides", nargs="*", help="for all runs, such as dataset.root=FOLDER")
     parser.add_argument("--quick", action="store_true", help="little data and few seeds: minutes")
+    parser.add_argument("--parts", type=names, help="only these parts of it: NAME,NAME")
     parser.add_argument("--seeds", type=int, help="how many seeds, instead of the study's own")
     parser.add_argument("--out", type=Path, help="where runs are kept (outputs/studies/NAME)")
     try:
@@ -40,6 +41,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return run(chosen)
 
 
+def names(text: str) -> list[str]:
+    return text.split(",")
+
+
 def run(chosen: argparse.Namespace) -> int:
     from moe_lab import console
     from moe_lab.environment import describe_environment
@@ -51,6 +56,11 @@ def run(chosen: argparse.Namespace) -> int:
     from moe_lab.studies.tables import markdown
 
     study = STUDIES[chosen.name]
+    try:
+        study = study.only(chosen.parts) if chosen.parts else study
+    except ValueError as error:
+        print(f"\nmoe_lab.study: error\n\n  {error}\n", file=sys.stderr)
+        return 2
     out = chosen.out or Path("outputs/studies") / (study.name + ("_quick" if chosen.quick else ""))
     seeds = chosen.seeds or (study.quick_seeds if chosen.quick else study.seeds)
     todo = list(tasks(study, out, range(seeds), chosen.overrides, chosen.quick))

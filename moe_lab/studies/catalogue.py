@@ -7,8 +7,19 @@ from moe_lab.studies.losses import LOSSES
 from moe_lab.studies.moe_vs_dense import MOE_VS_DENSE
 from moe_lab.studies.num_experts_and_k import NUM_EXPERTS_AND_K
 from moe_lab.studies.routers import ROUTERS
+from moe_lab.studies.seed_tables import SEED_TABLES
+from moe_lab.studies.specialisation import SPECIALISATION
 from moe_lab.studies.study import Study
 
 STUDIES: dict[str, Study] = {
-    study.name: study for study in (IWMN, MOE_VS_DENSE, ROUTERS, LOSSES, NUM_EXPERTS_AND_K)
+    study.name: study
+    for study in (
+        SEED_TABLES,
+        MOE_VS_DENSE,
+        IWMN,
+        ROUTERS,
+        LOSSES,
+        NUM_EXPERTS_AND_K,
+        SPECIALISATION,
+    )
 }

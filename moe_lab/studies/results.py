@@ -12,6 +12,7 @@ from moe_lab.comparison.measure import MEASURES
 from moe_lab.comparison.runs import Group, Run, refuse_mixed_data
 from moe_lab.comparison.statistics import estimate
 from moe_lab.comparison.verdict import judge
+from moe_lab.studies.relations import relate
 from moe_lab.studies.running import Task
 from moe_lab.studies.study import Part, Study
 from moe_lab.studies.timing import forward_seconds
@@ -66,6 +67,7 @@ def digest_part(part: Part, done: Done) -> dict[str, Any]:
                 "interval": interval,
                 "forward_ms": 1000 * times[row.name],
                 **{cost: group.mean(cost) for cost in COSTS},
+                "columns": {key: group.mean(key) for key in part.columns},
             }
         )
     asked = [q for q in part.questions if q.first in groups and q.second in groups]
@@ -92,6 +94,7 @@ def digest_part(part: Part, done: Done) -> dict[str, Any]:
         "data": data_of(done),
         "rows": rows,
         "answers": answers,
+        "relations": [relate(relation, list(groups.values())) for relation in part.relations],
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,15 @@ class Question:
 
 
 @dataclass(frozen=True)
+class Relation:
+    """Two numbers of a run's summary: do rows that have more of the first have more of the other?"""
+
+    text: str
+    first: str
+    second: str = "test_accuracy"
+
+
+@dataclass(frozen=True)
 class Part:
     """Rows on the same work, which alone are compared with each other."""
 
@@ -38,6 +47,8 @@ class Part:
     shared: str  # overrides of every row
     rows: Sequence[Row]
     questions: Sequence[Question] = ()
+    columns: Sequence[str] = ()  # further numbers of a run's summary that its table shows
+    relations: Sequence[Relation] = ()
 
     def typed(self, row: Row) -> list[str]:
         """All that is typed for a row of this part."""
@@ -78,3 +89,11 @@ class Study:
     def __post_init__(self) -> None:
         for part in self.parts:
             part.check()
+
+    def only(self, names: Sequence[str]) -> Study:
+        """The same study with some of its parts; ValueError for a part it does not have."""
+        known = [part.name for part in self.parts]
+        for name in names:
+            if name not in known:
+                raise ValueError(f"{self.name} has parts {', '.join(known)}; got {name!r}")
+        return replace(self, parts=tuple(part for part in self.parts if part.name in names))

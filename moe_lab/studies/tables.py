@@ -13,7 +13,8 @@ def markdown(result: dict[str, Any]) -> str:
     for part in result["parts"]:
         lines += [f"**{part['title']}**", "", *table(part["rows"]), ""]
         lines += [f"- {answer['question']} {sentence(answer)}" for answer in part["answers"]]
-        lines += [""] if part["answers"] else []
+        lines += [f"- {relation['text']} {relation['answer']}" for relation in part["relations"]]
+        lines += [""] if part["answers"] or part["relations"] else []
     lines += [f"Data: {'; '.join(dict.fromkeys(part['data'] for part in result['parts']))}."]
     lines += [machine(result["environment"])]
     return "\n".join(lines)
@@ -32,6 +33,8 @@ def table(rows: list[dict[str, Any]]) -> list[str]:
     names = ["", "parameters", "active", "FLOPs an image", "forward, ms"]
     names += ["published, %"] if published else []
     names += ["test accuracy, %", "95 % interval"]
+    columns = list(rows[0]["columns"])
+    names += [column.replace("_", " ") for column in columns]
     lines = [f"| {' | '.join(names)} |", f"|{'---|' * len(names)}"]
     for row in rows:
         spread = "" if row["sd"] is None else f" ± {row['sd']:.2f}"
@@ -47,8 +50,14 @@ def table(rows: list[dict[str, Any]]) -> list[str]:
             cells.append("" if row["published"] is None else f"{row['published']:.2f}")
         cells.append(f"{row['mean']:.2f}{spread}")
         cells.append("" if interval is None else f"{interval[0]:.2f} to {interval[1]:.2f}")
+        cells += [number(row["columns"][column]) for column in columns]
         lines.append(f"| {' | '.join(cells)} |")
     return lines
+
+
+def number(value: float | None) -> str:
+    """A mean over seeds; empty where runs of the row have no such number."""
+    return "" if value is None else f"{value:.3g}"
 
 
 def sentence(answer: dict[str, Any]) -> str:

@@ -114,6 +114,13 @@ def test_a_wrong_line_is_refused(
     assert expected in capsys.readouterr().err
 
 
+def test_a_part_can_be_run_by_itself() -> None:
+    study = STUDIES["seed_tables"]
+    assert [part.name for part in study.only(["grid", "gated"]).parts] == ["gated", "grid"]
+    with pytest.raises(ValueError, match=r"has parts gated, grid, .*; got 'gird'"):
+        study.only(["gird"])
+
+
 def test_every_line_of_every_study_is_right() -> None:
     from moe_lab.configuration.check import check_overrides
     from moe_lab.configuration.resolvers import register_resolvers
@@ -167,12 +174,15 @@ def test_a_table_has_published_values_only_where_there_are_some() -> None:
     row = {
         "name": "dense", "published": None, "params_total": 1000.0, "params_active": 500.0,
         "flops_per_image": 2000.0, "forward_ms": 1.234, "mean": 97.5, "sd": 0.25,
-        "interval": [97.0, 98.0],
+        "interval": [97.0, 98.0], "columns": {},
     }  # fmt: skip
     assert (
         table([row])[2] == "| dense | 1,000 | 500 | 2,000 | 1.23 | 97.50 ± 0.25 | 97.00 to 98.00 |"
     )
     assert "| 93.49 |" in table([{**row, "published": 93.49}])[2]
+    routed = table([{**row, "columns": {"dead_experts": 1.25, "mutual_information": None}}])
+    assert routed[0].endswith("| 95 % interval | dead experts | mutual information |")
+    assert routed[2].endswith("| 97.00 to 98.00 | 1.25 |  |")
     environment = {
         "hardware": {"gpus": [], "processor": "P", "cores": 2}, "versions": {"torch": "2"},
     }  # fmt: skip
