@@ -8,15 +8,20 @@ from torch import Tensor, nn
 
 
 class Stem(nn.Module):
-    """3x3 convolution, batch norm and ReLU: images -> maps [B, out_features, height, width]."""
+    """3x3 convolution, batch norm and ReLU: images -> maps [B, out_features, height / stride,
+    width / stride], rounded up.
+    """
 
     gives_maps = True
 
-    def __init__(self, in_shape: Sequence[int], out_features: int) -> None:
+    def __init__(self, in_shape: Sequence[int], out_features: int, stride: int = 1) -> None:
         super().__init__()
+        if stride < 1:
+            raise ValueError(f"backbone.stride must be at least 1, got {stride}")
         self.out_features = out_features
+        self.map_size = tuple(-(-size // stride) for size in in_shape[1:])
         self.layers = nn.Sequential(
-            nn.Conv2d(in_shape[0], out_features, 3, padding=1, bias=False),
+            nn.Conv2d(in_shape[0], out_features, 3, stride=stride, padding=1, bias=False),
             nn.BatchNorm2d(out_features),
             nn.ReLU(inplace=True),
         )

@@ -52,17 +52,17 @@ class ConvMoE(Model):
         self,
         backbone: nn.Module,
         mixtures: Sequence[RoutedLayer],
-        in_shape: Sequence[int],
         num_classes: int,
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
         check_maps(backbone, wanted=True)
-        smallest = min(in_shape[1:])
-        if not 1 <= len(mixtures) < smallest.bit_length():
+        height, width = cast(tuple[int, int], backbone.map_size)
+        most = min(height, width).bit_length() - 1
+        if not 1 <= len(mixtures) <= most:
             raise ValueError(
-                f"model.channels must name 1..{smallest.bit_length() - 1} blocks for "
-                f"{in_shape[1]}x{in_shape[2]} images, since each halves them; got {len(mixtures)}"
+                f"model.channels must name 1..{most} blocks for {height}x{width} maps, since each "
+                f"halves them; got {len(mixtures)}"
             )
         self.backbone = backbone
         widths = [cast(int, backbone.out_features)]

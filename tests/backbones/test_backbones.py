@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional
 
 from moe_lab.auditing import audit, compose_subject
-from moe_lab.backbones import Airbench, ResNet18, SEResNet, WideResNet
+from moe_lab.backbones import Airbench, ResNet18, SEResNet, Stem, WideResNet
 from moe_lab.backbones.airbench import Whitening
 from moe_lab.backbones.se_resnet import SEBlock, SqueezeExcitation
 from moe_lab.configuration.check import check_overrides
@@ -164,3 +164,10 @@ def test_a_fresh_group_passes_on_what_it_gets() -> None:
     convolutions = [m for m in network.modules() if isinstance(m, nn.Conv2d)]
     maps = torch.randn(2, 24, 6, 6)
     torch.testing.assert_close(convolutions[0](maps)[:, :24], maps)
+
+
+@pytest.mark.parametrize(("stride", "size"), [(1, (7, 10)), (2, (4, 5)), (3, (3, 4))])
+def test_a_stem_gives_maps_of_the_size_it_says(stride: int, size: tuple[int, int]) -> None:
+    stem = Stem((3, 7, 10), 4, stride=stride)
+    assert stem.map_size == size
+    assert stem(torch.zeros(2, 3, 7, 10)).shape == (2, 4, *size)
