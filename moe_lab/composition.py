@@ -61,6 +61,7 @@ def build_data(config: DictConfig) -> ImageData:
             split_seed=dataset.split_seed,
             subset=dataset.subset,
             classes=_as_list(dataset.classes),
+            imbalance=dataset.get("imbalance"),
             mean=_as_list(dataset.mean),
             std=_as_list(dataset.std),
             augment=Augment(**dataset.augment),
@@ -95,6 +96,7 @@ def build_classifier(config: DictConfig, length: Length | None = None) -> Classi
     training: dict[str, Any] = {}
     if length is not None:
         refuse_fused_clipping(config)
+        refuse_mixing(config, model)
         training = {
             "optimizer": build(config.optimizer),
             "schedule": build(config.scheduler),
@@ -110,6 +112,8 @@ def build_classifier(config: DictConfig, length: Length | None = None) -> Classi
         mean=config.dataset.mean,
         std=config.dataset.std,
         config={str(key): value for key, value in plain.items()},
+        test_time_flip=asks_for_flip(config),
+        channels_last=config.get("channels_last", False),
         **training,
     )
 
@@ -127,6 +131,28 @@ def refuse_fused_clipping(config: DictConfig) -> None:
             "optimizer",
             todo="use trainer.precision=bf16-mixed, or optimizer.fused=false",
         )
+
+
+def refuse_mixing(config: DictConfig, model: Model) -> None:
+    """A model that is taught by the label of an image cannot be taught by two."""
+    augment = config.dataset.augment
+    if (augment.mixup or augment.cutmix) and model.is_taught():
+        raise ConfigError(
+            "dataset.augment.mixup and cutmix give an image two labels, but this model is taught "
+            "by its one label (feedback=oracle)",
+            todo="set dataset.augment.mixup=0 and dataset.augment.cutmix=0, or use feedback=self",
+        )
+
+
+def asks_for_flip(config: DictConfig) -> bool:
+    """Whether evaluations look at mirror images too; ConfigError where images have none."""
+    flips = bool(config.get("test_time_flip", False))
+    if flips and config.dataset.name == "toy2d":
+        raise ConfigError(
+            "test_time_flip=true needs pictures, but a flip of dataset=toy2d would swap x and y",
+            todo="set test_time_flip=false",
+        )
+    return flips
 
 
 def training_length(config: DictConfig, batches: int) -> Length:
@@ -159,6 +185,10 @@ def build_trainer(config: DictConfig, callbacks: list[Callback], loggers: list[L
     if settings["deterministic"] == "auto":
         uses_gpu = has_gpu and settings["accelerator"] != "cpu"
         settings["deterministic"] = "warn" if uses_gpu else True
+    if settings["strategy"] == "ddp":
+        # An expert without an image in any process then has no gradient, as in a single one; zeros
+        # in its place would still move it by momentum and weight decay.
+        settings["strategy"] = "ddp_find_unused_parameters_true"
     try:
         trainer: Trainer = build(
             settings,

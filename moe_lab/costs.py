@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from moe_lab.experts import ExpertBank
@@ -34,15 +34,17 @@ def params_active(model: Model, used_share: Mapping[str, Sequence[float]]) -> in
 
 
 @torch.inference_mode()
-def flops_per_image(model: Model, images: Tensor) -> int:
-    """Floating-point operations of one prediction, counted while the model runs on `images`.
+def flops_per_image(model: nn.Module, images: Tensor) -> int:
+    """Floating-point operations of one prediction, counted while a model, or a classifier with all
+    that its answer takes, runs on `images`.
 
     Counted, not derived: only work that is really done shows up. A multiply-add is two operations;
     element-wise work and sorting are not counted.
     """
     was_training = model.training
     model.eval()
-    with FlopCounterMode(display=False) as counter:
+    # Not compiled: what runs inside compiled code cannot be seen.
+    with torch.compiler.set_stance("force_eager"), FlopCounterMode(display=False) as counter:
         model(images)
     model.train(was_training)
     return round(counter.get_total_flops() / len(images))

@@ -21,6 +21,7 @@ from moe_lab.errors import ConfigError, DataUnavailable, UserError
 from moe_lab.ranks import is_first_process
 from moe_lab.run_directory import RunDirectory
 from moe_lab.sandbox import sandbox
+from moe_lab.searching.trial import TrialRun, judge_of, trial_number
 from moe_lab.sweeping.jobs import NOT_ASKED
 from moe_lab.sweeping.resuming import ResumableRun, signalled
 from moe_lab.training import Interrupted
@@ -109,6 +110,9 @@ def prepare(config: DictConfig, directory: RunDirectory, resume: bool = False) -
         settle(config, directory, hydra)
         choices["dataset"], choices["dataset_requested"] = fallback, choices["dataset"]
         data = read(config)
+    number = trial_number(hydra)
+    if number is not None:
+        return TrialRun(config, data, choices, resume, judge_of(hydra, number))
     return ResumableRun(config, data, choices, resume)
 
 
@@ -189,6 +193,7 @@ def quieten_lightning() -> None:
     warnings.filterwarnings("ignore", ".*exists and is not empty.*")  # a run that goes on
     warnings.filterwarnings("ignore", ".*smaller than the logging interval.*")
     warnings.filterwarnings("ignore", ".*treespec, LeafSpec.*")
+    warnings.filterwarnings("ignore", ".*sync_dist=True.*")  # every metric is over all processes
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
     if not is_first_process():

@@ -4,7 +4,34 @@ from __future__ import annotations
 
 import os
 
+import numpy as np
+
 
 def is_first_process() -> bool:
     """True in a run of one process and in the one that keeps the record of several."""
     return os.environ.get("RANK", "0") == "0"
+
+
+def world_size() -> int:
+    """The number of processes that train together; 1 before they have met."""
+    # torch takes a second to import, and a wrong command line is to be refused before that.
+    from torch import distributed
+
+    if distributed.is_available() and distributed.is_initialized():
+        return int(distributed.get_world_size())
+    return 1
+
+
+def draw_apart(rank: int, seed: int, epoch: int) -> None:
+    """Give each process but the first a noise of its own for an epoch.
+
+    All are seeded alike, so that their weights are equal; with the same draws for different images
+    afterwards, the noise of router and dropout would be correlated within a batch. A function of
+    the epoch, it is the same in a run that goes on after one was stopped.
+    """
+    if rank == 0:
+        return
+    import torch
+
+    state = np.random.SeedSequence((seed, rank, epoch)).generate_state(1, np.uint64)
+    torch.manual_seed(int(state[0]))

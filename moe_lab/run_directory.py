@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import os
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -94,11 +95,13 @@ def write_atomically(path: Path, text: str) -> None:
     """Replace a file in one step, so that a reader never sees half of it; first process only."""
     if not is_first_process():
         return
-    partial = path.with_name(f".{path.name}.partial")
+    # A name of its own: processes that share a sweep write its list at the same moment.
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.partial")
     try:
         partial.write_text(text, encoding="utf-8")
         os.replace(partial, path)
     except OSError as error:
+        partial.unlink(missing_ok=True)
         raise UserError(
             f"cannot write {path}: {error.strerror}", "free space and write permission"
         ) from None

@@ -43,6 +43,47 @@ class WarmupCosine(Schedule):
 
 
 @dataclass(frozen=True)
+class OneCycle(Schedule):
+    """Half a cosine from `initial` up to 1, where `rise` of all steps are done, and half a cosine
+    down to `final` (Smith & Topin 2018, with the cosines of torch's OneCycleLR). Momentum stays as
+    it is.
+    """
+
+    rise: float = 0.3
+    initial: float = 0.04
+    final: float = 0.000004
+
+    def at(self, step: int, steps_per_epoch: int, total_steps: int) -> float:
+        top, last = self.rise * total_steps - 1, total_steps - 1
+        if step < top:
+            return half_cosine(self.initial, 1.0, step / top)
+        return half_cosine(1.0, self.final, (step - top) / max(1.0, last - top))
+
+
+@dataclass(frozen=True)
+class Triangular(Schedule):
+    """A straight line from `initial` up to 1, where `rise` of all steps are done, and one down to
+    `final` after the last step.
+    """
+
+    rise: float = 0.2
+    initial: float = 0.0
+    final: float = 0.0
+
+    def at(self, step: int, steps_per_epoch: int, total_steps: int) -> float:
+        top = self.rise * total_steps
+        if step < top:
+            return self.initial + (1 - self.initial) * step / top
+        done = min(1.0, (step - top) / max(1.0, total_steps - top))
+        return 1 + (self.final - 1) * done
+
+
+def half_cosine(start: float, end: float, done: float) -> float:
+    """From `start` to `end` as `done` goes from 0 to 1, level at both."""
+    return end + (start - end) * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+
+
+@dataclass(frozen=True)
 class Step(Schedule):
     """Multiplied by `factor` after every `every` epochs."""
 

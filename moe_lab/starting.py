@@ -16,6 +16,7 @@ from moe_lab.restore import read_checkpoint
 from moe_lab.run_directory import RunDirectory
 
 State = dict[str, Tensor]
+ANYWHERE = ("experts", "router")  # parts that a routed layer inside a network has as well
 # Experts kept as separate modules; those of a bank share a tensor whose first axis is E.
 LISTED = re.compile(r"^(.*experts\.)(\d+)(\..*)$")
 
@@ -28,12 +29,15 @@ def start_from(
     One run of the same size is copied as it is. A run with one expert is copied to every expert
     (sparse upcycling, Komatsuzaki et al. 2023), with `noise` times each weight's own spread added
     so that copies can part ways. Several runs become the experts of one mixture, in their order.
+
+    Parts are named by their path. `experts` and `router` are those of every routed layer, and the
+    routers within a larger part, such as `blocks`, are only taken where `router` is named as well.
     """
     sources = [trained_state(run) for run in runs]
-    target = model.state_dict()
+    target, learned = model.state_dict(), dict(model.named_parameters())
     copied = 0
     for part in parts:
-        keys = [key for key in target if f"{key}.".startswith(f"{part}.")]
+        keys = [key for key in target if is_within(key, part) and not is_router_of(key, part)]
         # A part may exist and hold nothing to copy, like a backbone that only flattens.
         if not keys and part not in dict(model.named_modules()):
             raise ConfigError(
@@ -41,7 +45,9 @@ def start_from(
                 f"parts of the model: {', '.join(part_names(model))}",
             )
         for key in keys:
-            target[key] = value_for(key, target[key], sources, noise)
+            # Batch norm's statistics are no weights: with noise, a variance may fall below 0.
+            own_noise = noise if key in learned else 0.0
+            target[key] = value_for(key, target[key], sources, own_noise)
             copied += 1
     model.load_state_dict(target)
     return copied
@@ -66,7 +72,7 @@ def value_for(key: str, wanted: Tensor, sources: Sequence[State], noise: float) 
     if len(found) == 1 and found[0].shape == wanted.shape:
         return found[0]
     # Checked before the sameness of shapes below: two banks of one expert make a bank of two.
-    is_bank = key.startswith("experts.") and wanted.ndim > 0
+    is_bank = "experts" in key.split(".") and wanted.ndim > 0
     if is_bank and all(value.shape[1:] == wanted.shape[1:] for value in found):
         joined = torch.cat(found)
         if len(joined) == len(wanted):
@@ -124,7 +130,7 @@ def misfit(key: str, wanted: Tensor, found: Tensor | None) -> ConfigError:
 def freeze(model: nn.Module, parts: Sequence[str]) -> None:
     """Stop parts of a model from learning; ConfigError where a part does not exist."""
     for part in parts:
-        chosen = [p for name, p in model.named_parameters() if f"{name}.".startswith(f"{part}.")]
+        chosen = [p for name, p in model.named_parameters() if is_within(name, part)]
         if not chosen:
             raise ConfigError(
                 f"freeze names {part!r}, in which nothing learns",
@@ -136,7 +142,20 @@ def freeze(model: nn.Module, parts: Sequence[str]) -> None:
         raise ConfigError(f"freeze={list(parts)} leaves nothing that learns")
 
 
+def is_within(key: str, part: str) -> bool:
+    """Whether a tensor belongs to a part of the model."""
+    if part in ANYWHERE and f".{part}." in key:
+        return True
+    return f"{key}.".startswith(f"{part}.")
+
+
+def is_router_of(key: str, part: str) -> bool:
+    """Whether a tensor belongs to a router inside a part that is not itself a router."""
+    return part != "router" and ".router." in key.removeprefix(part)
+
+
 def part_names(model: nn.Module) -> list[str]:
     """The parts, and the parts of the parts, that hold parameters."""
     names = [name.split(".") for name, _ in model.named_parameters()]
-    return sorted({".".join(words[:depth]) for words in names for depth in (1, 2)})
+    parts = {".".join(words[:depth]) for words in names for depth in (1, 2)}
+    return sorted(parts | {part for words in names for part in ANYWHERE if part in words})

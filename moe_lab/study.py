@@ -27,6 +27,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--quick", action="store_true", help="little data and few seeds: minutes")
     parser.add_argument("--parts", type=names, help="only these parts of it: NAME,NAME")
     parser.add_argument("--seeds", type=int, help="how many seeds, instead of the study's own")
+    parser.add_argument(
+        "--separately", action="store_true", help="never train several seeds of a row at once"
+    )
     parser.add_argument("--out", type=Path, help="where runs are kept (outputs/studies/NAME)")
     try:
         chosen = parser.parse_intermixed_args(
@@ -65,7 +68,7 @@ def run(chosen: argparse.Namespace) -> int:
     seeds = chosen.seeds or (study.quick_seeds if chosen.quick else study.seeds)
     todo = list(tasks(study, out, range(seeds), chosen.overrides, chosen.quick))
     try:
-        done, failed = run_all(todo)
+        done, failed = run_all(todo, together=not chosen.separately)
     except KeyboardInterrupt:
         print(f"\nstopped; the same command goes on from here ({out})", file=sys.stderr)
         return 130

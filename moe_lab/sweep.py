@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 
 from moe_lab.configuration.launch import launch
 from moe_lab.errors import ConfigError
+from moe_lab.searching.study import holds_search, require_optuna
 from moe_lab.sweeping import screen
 from moe_lab.sweeping.jobs import RECORD, read_record
 
@@ -30,6 +31,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def answer(action: str, sweep: Path) -> int:
     """Print what was asked for; the exit code."""
+    if holds_search(sweep):
+        from moe_lab.searching.screen import show_search
+
+        return 0 if show_search(sweep) else 1
     jobs = read_record(sweep)
     states = screen.read_states(sweep, jobs)
     if action == "status":
@@ -54,7 +59,9 @@ def as_overrides(words: Sequence[str]) -> list[str]:
 
 
 def check_sweep(config: DictConfig, multirun: bool) -> None:
-    """Refuse a folder that holds no sweep."""
+    """Refuse a folder that holds no sweep, or a search that cannot be read."""
+    if holds_search(Path(str(config.sweep))):
+        require_optuna()
     if not (Path(str(config.sweep)) / RECORD).is_file():
         raise ConfigError(
             f"{config.sweep} holds no sweep: there is no {RECORD} in it",

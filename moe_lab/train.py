@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 from moe_lab.configuration.launch import check_folder, launch
 from moe_lab.errors import ConfigError
 from moe_lab.ranks import is_first_process
+from moe_lab.searching.sweeper import register_sweeper
 from moe_lab.sweeping.line import TrainLine
 from moe_lab.sweeping.task import TrainTask
 
@@ -20,6 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The exit code: 0 done, 1 a job failed, 2 a wrong command line, 130 or 143 stopped by a
     signal.
     """
+    register_sweeper()
     task, line = TrainTask(), TrainLine()
 
     def check(config: DictConfig, multirun: bool) -> list[str]:
@@ -29,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return line.start(config, multirun)
 
     with line.stoppable():
-        code = launch("train", task, arguments, check, line.jobs.add)
+        code = launch("train", task, arguments, check, line.jobs.add, line.expand)
     return line.finish(max([code, *task.codes]))
 
 
@@ -62,6 +64,8 @@ def check_ddp(config: DictConfig, multirun: bool) -> None:
             "the same run_dir for all processes",
             command,
         )
+    # DistributedDataParallel would advise against looking for idle experts, in C++.
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
 
 
 if __name__ == "__main__":

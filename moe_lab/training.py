@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from moe_lab import composition, console, costs
 from moe_lab.callbacks import CollapseAlarm, Stopwatch
 from moe_lab.classifier import Classifier
+from moe_lab.compiling import compile_model
 from moe_lab.data import ImageData
 from moe_lab.environment import describe_environment
 from moe_lab.loggers import JSONLinesLogger
@@ -107,7 +108,10 @@ class TrainingRun:
         for logger in self.loggers:
             logger.log_hyperparams({**self.plain, "choices": self.choices})
         callbacks = [*composition.build_callbacks(self.config), self.stopwatch]
-        return classifier, composition.build_trainer(self.config, callbacks, self.loggers)
+        trainer = composition.build_trainer(self.config, callbacks, self.loggers)
+        if self.config.get("compile"):
+            compile_model(classifier.model, trainer.strategy.root_device)
+        return classifier, trainer
 
     def start(self, classifier: Classifier) -> None:
         """Take over weights of earlier runs and freeze what is not to learn."""
@@ -199,9 +203,9 @@ class TrainingRun:
     def costs(self, classifier: Classifier) -> dict[str, Any]:
         used = classifier.evaluation.used_share()
         images, _ = next(iter(self.data.loader("val")))
-        model = classifier.model.to(images.device)
+        model = classifier.to(images.device).model
         with torch.random.fork_rng():
-            flops = costs.flops_per_image(model, images[:256])
+            flops = costs.flops_per_image(classifier, images[:256])
         return {
             "epochs": self.stopwatch.epochs,
             "params_total": costs.params_total(model),

@@ -82,7 +82,7 @@ def expected_refusal(row: Row) -> str | None:
     without_answer = row["loss"] in ("competition", "em")
     if without_answer and (model == "adaptive_depth" or row.get("combine") == "concat"):
         return "learns only from the combined answer"
-    if model == "soft_moe" and expert in ("conv", "se_conv"):
+    if model == "soft_moe" and expert in ("conv", "se_conv", "network"):
         return "in_features"
     if model == "dense" and row["loss"] not in ("task", "unbalanced"):
         return "reads"

@@ -24,13 +24,20 @@ def test_json_holds_null_where_a_number_is_not_finite(tmp_path: Path) -> None:
     assert without_nan((1, float("-inf"))) == [1, None]
 
 
-def test_a_failed_write_keeps_the_old_file_and_says_why(tmp_path: Path) -> None:
+def test_a_failed_write_keeps_the_old_file_and_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file = tmp_path / "file"
     file.write_text("old")
-    (tmp_path / ".file.partial").mkdir()  # the temporary file cannot be made
-    with pytest.raises(UserError, match="cannot write"):
+
+    def full(*arguments: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(UserError, match=r"cannot write .*No space left"):
         write_atomically(file, "new")
     assert file.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [file]
 
 
 def test_an_unusable_or_taken_folder_is_refused(tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ def collect(
     parts: dict[str, list[Tensor]] = {}
     with torch.inference_mode():
         for images, target in batches:
-            output = classifier.model(images, every_expert=every_expert)
+            output: Output = classifier(images, every_expert=every_expert)
             for name, value in fields(output).items():
                 parts.setdefault(name, []).append(value.float().cpu())
             parts.setdefault("target", []).append(target.cpu())

@@ -5,9 +5,11 @@ setting switches it off.
 from moe_lab.callbacks.checkpoint import checkpoint
 from moe_lab.callbacks.collapse import CollapseAlarm, collapse
 from moe_lab.callbacks.early_stopping import early_stopping
+from moe_lab.callbacks.ema import WeightAverage, ema
 from moe_lab.callbacks.figures import figures
 from moe_lab.callbacks.health import HealthMonitor, health
 from moe_lab.callbacks.progress import HealthProgressBar, ProgressLines, progress
+from moe_lab.callbacks.pruning import Pruning
 from moe_lab.callbacks.stopwatch import Stopwatch
 
 __all__ = [
@@ -15,10 +17,13 @@ __all__ = [
     "HealthMonitor",
     "HealthProgressBar",
     "ProgressLines",
+    "Pruning",
     "Stopwatch",
+    "WeightAverage",
     "checkpoint",
     "collapse",
     "early_stopping",
+    "ema",
     "figures",
     "health",
     "progress",

@@ -132,6 +132,8 @@ def read_run(folder: Path) -> Run | LeftOut:
     if status != "done":
         lines = str(summary.get("error", "")).strip().splitlines()
         return LeftOut(folder, f"{status}: {' '.join(lines[0].split())}" if lines else str(status))
+    if "test_accuracy" not in summary and "val_accuracy" in summary:
+        return LeftOut(folder, "a trial of a search: it was not tested")
     if not directory.config.is_file() or "config_hash" not in summary:
         return LeftOut(folder, "its record is not complete")
     return Run(folder, summary)

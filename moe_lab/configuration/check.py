@@ -34,8 +34,9 @@ from moe_lab.configuration.tree import (
     spell,
 )
 from moe_lab.errors import ConfigError
-from moe_lab.sweeping.overrides import first_choice, package_of, values_of
+from moe_lab.sweeping.overrides import bare, first_choice, package_of, place_of, values_of
 
+SEARCHING = "hydra/sweeper=optuna"
 MOST_JOBS_CHECKED = 256  # a larger sweep is checked job by job as it runs
 
 
@@ -120,6 +121,8 @@ class _Checker:
                 continue
             if override.is_sweep_override() and not self.multirun:
                 self._add(line, "several values need -m in front: python -m moe_lab.train -m ...")
+            elif override.is_interval_sweep() and SEARCHING not in lines:
+                self._add(line, f"interval(...) is a range for a search: add {SEARCHING}")
             else:
                 parsed.append(override)
         return parsed
@@ -145,20 +148,22 @@ class _Checker:
             hint = f"{nearest(str(value), options)}\n      {group}: {', '.join(options)}"
             if group == "hydra/launcher":
                 hint = package_of(str(value)) or hint
-            self._add(f"{group}={value}", f"no such {group}{hint}")
+            self._add(f"{place_of(override)}={value}", f"no such {group}{hint}")
         return not wrong
 
     def _fitting_groups(self, overrides: list[Override]) -> list[Override]:
         """Where they do not fit together: which of them stands in the way."""
         fitting: list[Override] = []
         primary = {g: i for i, g in enumerate(self._choices([]))}
-        for override in sorted(overrides, key=lambda o: primary.get(o.key_or_group, len(primary))):
-            group, line = override.key_or_group, override.input_line or ""
+        for override in sorted(overrides, key=lambda o: primary.get(place_of(o), len(primary))):
+            group, line = place_of(override), override.input_line or ""
             selected = [first_choice(o) for o in fitting]
             if override.type == OverrideType.CHANGE and group not in self._choices(selected):
                 having = ", ".join(self._choices(selected))
                 chosen = " ".join(selected) or "the default model"
-                self._add(line, f"nothing in {chosen} uses a {group}; groups in use: {having}")
+                near = nearest(group, self._choices(selected)) if override.package else ""
+                problem = f"nothing in {chosen} uses a {group}{near}; groups in use: {having}"
+                self._add(line, problem)
             else:
                 fitting.append(override)
         return fitting
@@ -173,7 +178,7 @@ class _Checker:
 
     def _choices(self, overrides: list[str]) -> dict[str, Any]:
         choices = self._defaults(overrides).overrides.known_choices
-        return {group: choice for group, choice in choices.items() if group in self.groups}
+        return {group: choice for group, choice in choices.items() if bare(group) in self.groups}
 
     def _rules(self, overrides: list[str]) -> dict[str, Rule]:
         return rules_of(self._defaults(overrides))
@@ -189,7 +194,7 @@ class _Checker:
         """
         key, line = override.key_or_group, override.input_line or ""
         before = len(self.mistakes)
-        if key.startswith("hydra.") or override.is_delete():
+        if (key.startswith("hydra.") and key not in rules) or override.is_delete():
             return True
         if key not in rules and not any(known.startswith(f"{key}.") for known in rules):
             node = key.rpartition(".")[0]
@@ -217,7 +222,7 @@ class _Checker:
                 self.on_job(job, config)
             if place >= MOST_JOBS_CHECKED:
                 continue
-            groups = [line for line in job if line.split("=")[0].lstrip("+~") in self.groups]
+            groups = [line for line in job if bare(line.split("=")[0].lstrip("+~")) in self.groups]
             for mistake in check_tree(config, self._rules(groups)):
                 if mistake not in self.mistakes:
                     self.mistakes.append(mistake)
@@ -229,6 +234,9 @@ class _Checker:
         from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 
         overrides = OverridesParser.create().parse_overrides(lines)
+        if SEARCHING in lines:
+            # Its jobs are not known yet: the first is the default of every key with a range.
+            return [[o.input_line or "" for o in overrides if not o.is_sweep_override()]]
         batches = BasicSweeper.split_arguments(overrides, max_batch_size=None)
         return [list(job) for batch in batches for job in batch]
 

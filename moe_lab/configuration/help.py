@@ -27,6 +27,7 @@ GROUPS = {
     "logger": "dashboards beside the run directory",
     "experiment": "complete settings with a known result",
     "debug": "small runs that find mistakes",
+    "search": "what -m hydra/sweeper=optuna varies; without it the file of the model",
 }
 
 COMMANDS = {

@@ -28,10 +28,12 @@ def launch(
     arguments: Sequence[str] | None,
     also_check: Callable[[DictConfig, bool], list[str] | None] | None = None,
     on_job: OnJob | None = None,
+    expand: Callable[[list[str], bool], list[str]] | None = None,
 ) -> int:
     """Run `task` on each job of a command line; the exit code is 2 for a line that is wrong.
 
-    `also_check` may return words to add to the line; `on_job` sees every job while it is checked.
+    `also_check` may return words to add to the line; `on_job` sees every job while it is checked;
+    `expand` puts in what some words stand for.
     """
     typed = sweep_flag_first(sys.argv[1:] if arguments is None else arguments)
     register_resolvers()
@@ -41,7 +43,9 @@ def launch(
     try:
         parsed = get_args_parser().parse_args(typed)
         if not any(getattr(parsed, option) for option in LOOKING):
-            composed = check_overrides(config_name, parsed.overrides, parsed.multirun, on_job)
+            words = expand(parsed.overrides, parsed.multirun) if expand else parsed.overrides
+            typed += words[len(parsed.overrides) :]
+            composed = check_overrides(config_name, words, parsed.multirun, on_job)
             if also_check is not None:
                 typed += also_check(composed, parsed.multirun) or []
     except SystemExit as stop:  # argparse has said what is wrong, or all is done without a job

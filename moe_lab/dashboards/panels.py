@@ -13,6 +13,8 @@ Kind = Literal[
 ]
 STEP = "trainer/global_step"  # optimizer steps: the horizontal axis of every line
 
+MOST_BLOCKS_DRAWN = 8  # W&B takes no pattern for pictures
+
 # Which value of a run its summary keeps beside the last one: the best, or of a load the worst.
 SUMMARIES = {
     "train_accuracy": "max",
@@ -51,6 +53,16 @@ class Section:
     title: str
     text: str
     panels: tuple[Panel, ...]
+
+
+def of(metric: str) -> str:
+    """The pattern of a validation's number in every routed block."""
+    return f"^val_block_[0-9]+_{metric}$"
+
+
+def drawn_for(figure: str) -> tuple[str, ...]:
+    """The names of a test's figure for the first routed blocks; a run may have fewer."""
+    return tuple(f"test_block_{index}_{figure}" for index in range(MOST_BLOCKS_DRAWN))
 
 
 ACCURACY = Section(
@@ -140,4 +152,24 @@ PASSES = Section(
     ),
 )
 
-SECTIONS = (ACCURACY, ROUTER_HEALTH, SPECIALISATION, COST, PASSES)
+LAYERED = Section(
+    "Routers of networks with several",
+    "A network with routed experts in its body logs the numbers of router health and "
+    "specialisation for each of its blocks, with the block's name in front.",
+    (
+        Panel("line", "Variation of load by block", (), "standard deviation / mean", of("load_cv")),
+        Panel("line", "Largest share of the load by block", (), "share", of("max_load_share")),
+        Panel("line", "Dead experts by block", (), "experts", of("dead_experts")),
+        Panel("line", "Routing entropy by block", (), "bits", of("routing_entropy")),
+        Panel("line", "Usage entropy by block", (), "bits", of("usage_entropy")),
+        Panel("line", "Router confidence by block", (), "probability", of("router_confidence")),
+        Panel("line", "Experts an image by block", (), "experts", of("experts_per_image")),
+        Panel("line", "Dropped by block", (), "share of (token, expert)", of("dropped_share")),
+        Panel("line", "Information I(E;Y) by block", (), "bits", of("mutual_information")),
+        Panel("line", "Specialisation score by block", (), "0 to 1", of("specialisation")),
+        Panel("images", "Load by block", drawn_for("load")),
+        Panel("images", "Class by expert by block", drawn_for("class_share")),
+    ),
+)
+
+SECTIONS = (ACCURACY, ROUTER_HEALTH, SPECIALISATION, COST, PASSES, LAYERED)

@@ -8,6 +8,7 @@ from moe_lab.data.augment import Augment, cutout, random_flip, random_shift
 from moe_lab.data.cifar import CIFARSource
 from moe_lab.data.digits import MNIST5kSource
 from moe_lab.data.image_folder import ImageFolderSource
+from moe_lab.data.joined import JoinedSource
 from moe_lab.data.mnist import MNISTSource
 from moe_lab.data.resident import ResidentLoader
 from moe_lab.data.sources import ImageSets, Source, fingerprint
@@ -23,6 +24,7 @@ __all__ = [
     "ImageData",
     "ImageFolderSource",
     "ImageSets",
+    "JoinedSource",
     "MNIST5kSource",
     "MNISTSource",
     "ResidentLoader",

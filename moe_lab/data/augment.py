@@ -6,47 +6,93 @@ The generator is always on the CPU, so that a run sees the same draws on every d
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Generator, Tensor
 from torch.nn.functional import pad
 
+from moe_lab.data.mix import Mix
+
+Padding = Literal["zeros", "reflect"]
+
 
 @dataclass(frozen=True)
 class Augment:
-    """Flip, then shift, then cut out: [B, channels, height, width] uint8 -> same."""
+    """Flip, then shift, then cut out: [B, channels, height, width] uint8 -> same.
+
+    A shift of up to p pixels is the random crop that pads by p pixels and crops to the old size.
+    flip=alternating mirrors an image in every other epoch, from a random start (Jordan 2024,
+    airbench): two epochs show each image in both orientations. `mixup` and `cutmix` are the alphas
+    of `Mix`, which comes after normalisation.
+    """
 
     shift: int = 0  # largest shift in pixels along each axis
-    flip: bool = False  # mirror left to right with probability 1/2
+    flip: bool | Literal["alternating"] = False  # mirror left to right with probability 1/2
     cutout: int = 0  # side of the blackened square in pixels
+    padding: Padding = "zeros"  # what a shift brings in
+    mixup: float = 0.0
+    cutmix: float = 0.0
 
     def __post_init__(self) -> None:
         for name, value in (("shift", self.shift), ("cutout", self.cutout)):
             if isinstance(value, bool) or not isinstance(value, int) or value < 0:
                 raise ValueError(f"{name} must be a whole number >= 0, got {value!r}")
-        if not isinstance(self.flip, bool):
-            raise ValueError(f"flip must be true or false, got {self.flip!r}")
+        if not isinstance(self.flip, bool) and self.flip != "alternating":
+            raise ValueError(f"flip must be true, false or alternating, got {self.flip!r}")
+        if self.padding not in ("zeros", "reflect"):
+            raise ValueError(f"padding must be zeros or reflect, got {self.padding!r}")
+        Mix(self.mixup, self.cutmix)  # refuses bad alphas
 
-    def __call__(self, images: Tensor, generator: Generator) -> Tensor:
-        if self.flip:
+    def __call__(
+        self, images: Tensor, generator: Generator, mirrored: Tensor | None = None
+    ) -> Tensor:
+        """`mirrored` [B] bool says whose turn it is to be mirrored, for flip=alternating."""
+        if self.flip == "alternating":
+            if mirrored is None:
+                raise ValueError("flip=alternating needs to know which images are mirrored")
+            images = flip(images, mirrored)
+        elif self.flip:
             images = random_flip(images, generator)
         if self.shift:
-            images = random_shift(images, self.shift, generator)
+            images = random_shift(images, self.shift, generator, self.padding)
         if self.cutout:
             images = cutout(images, self.cutout, generator)
         return images
 
     @property
     def is_identity(self) -> bool:
-        return not (self.shift or self.flip or self.cutout)
+        return not (self.shift or self.flip or self.cutout or self.mix)
+
+    @property
+    def mix(self) -> Mix | None:
+        """The mixing of images that comes last; None where both alphas are 0."""
+        return Mix(self.mixup, self.cutmix) if self.mixup or self.cutmix else None
+
+    def check_size(self, height: int, width: int) -> None:
+        """ValueError where images of this size cannot be augmented so."""
+        least = min(height, width)
+        if self.cutout > least:
+            raise ValueError(f"cutout must be <= {least} for these images, got {self.cutout}")
+        if self.padding == "reflect" and self.shift >= least:
+            raise ValueError(
+                f"shift must be < {least} for these images with padding=reflect, got {self.shift}"
+            )
 
 
-def random_shift(images: Tensor, pixels: int, generator: Generator) -> Tensor:
-    """Moves each image by -pixels..pixels along both axes, zeros coming in (pad and crop)."""
+def random_shift(
+    images: Tensor, pixels: int, generator: Generator, padding: Padding = "zeros"
+) -> Tensor:
+    """Moves each image by -pixels..pixels along both axes; zeros, or the image mirrored at its
+    edge, come in (pad and crop).
+    """
     num_images, channels, height, width = images.shape
     draws = torch.randint(0, 2 * pixels + 1, (2, num_images), generator=generator)
     # One row more than pad-and-crop needs: a window of whole rows may run past its last pixel.
-    padded = pad(images, (pixels, pixels, pixels, pixels + 1))
+    if padding == "reflect":
+        padded = reflected(images, pixels)
+    else:
+        padded = pad(images, (pixels, pixels, pixels, pixels + 1))
     stride, plane = padded.shape[3], padded.shape[2] * padded.shape[3]
     rows, columns = draws.to(images.device, non_blocking=True)
     starts = rows * stride + columns
@@ -59,10 +105,26 @@ def random_shift(images: Tensor, pixels: int, generator: Generator) -> Tensor:
     return moved.view(num_images, channels, height, stride)[..., :width]
 
 
+def reflected(images: Tensor, pixels: int) -> Tensor:
+    """Continued beyond each edge by its mirror image without the edge itself, and one row more."""
+    # torch pads bytes so on some devices only, and float32 images are four times as large.
+    places = []
+    for length, extra in ((images.shape[2], 1), (images.shape[3], 0)):
+        place = torch.arange(-pixels, length + pixels + extra, device=images.device).abs()
+        last = length - 1
+        places.append((last - (place - last).abs()).abs())
+    return images.index_select(2, places[0]).index_select(3, places[1])
+
+
 def random_flip(images: Tensor, generator: Generator) -> Tensor:
     """Mirrors each image left to right with probability 1/2."""
     draws = torch.rand(len(images), 1, 1, 1, generator=generator) < 0.5
-    return torch.where(draws.to(images.device, non_blocking=True), images.flip(-1), images)
+    return flip(images, draws.to(images.device, non_blocking=True))
+
+
+def flip(images: Tensor, mirrored: Tensor) -> Tensor:
+    """Mirrors left to right the images where `mirrored` [B] is true."""
+    return torch.where(mirrored.view(-1, 1, 1, 1), images.flip(-1), images)
 
 
 def cutout(images: Tensor, size: int, generator: Generator) -> Tensor:

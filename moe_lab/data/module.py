@@ -1,4 +1,4 @@
-"""From a source to loaders: classes, subset, validation split, statistics."""
+"""From a source to loaders: split, statistics, copies on the device."""
 
 from __future__ import annotations
 
@@ -8,18 +8,12 @@ from dataclasses import dataclass
 
 import torch
 from lightning import LightningDataModule
-from torch import Generator, Tensor
+from torch import Tensor
 
 from moe_lab.data.augment import Augment
 from moe_lab.data.resident import ResidentLoader
-from moe_lab.data.sources import (
-    Source,
-    check_sets,
-    fingerprint,
-    keep_classes,
-    pixel_statistics,
-    stratified,
-)
+from moe_lab.data.sources import Source, check_sets, fingerprint, pixel_statistics
+from moe_lab.data.split import Split
 from moe_lab.errors import DataError
 
 SPLITS = ("train", "val", "test")
@@ -39,11 +33,7 @@ class Prepared:
 
 
 class ImageData(LightningDataModule):
-    """The images of one source, split, normalised and served by resident loaders.
-
-    `subset` is drawn from the training images before the validation split is cut off; both are
-    stratified by class. `classes` keeps some classes, relabelled 0, 1, ... in the given order.
-    """
+    """The images of a source, split as `Split` says, normalised and served by resident loaders."""
 
     def __init__(
         self,
@@ -54,6 +44,7 @@ class ImageData(LightningDataModule):
         split_seed: int = 0,
         subset: int | None = None,
         classes: Sequence[int | str] | None = None,
+        imbalance: float | Sequence[float] | None = None,
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
         augment: Augment | None = None,
@@ -63,22 +54,15 @@ class ImageData(LightningDataModule):
         for name, value, low in (
             ("batch_size", batch_size, 1),
             ("eval_batch_size", eval_batch_size, 1),
-            ("split_seed", split_seed, 0),
             ("seed", seed, 0),
-            ("subset", 1 if subset is None else subset, 1),
         ):
             if isinstance(value, bool) or not isinstance(value, int) or value < low:
                 raise ValueError(f"{name} must be a whole number >= {low}, got {value!r}")
-        if not 0 <= val_fraction < 1:
-            raise ValueError(f"val_fraction must be in [0, 1), got {val_fraction}")
-        if classes is not None and (not classes or len(set(classes)) < len(classes)):
-            raise ValueError(f"classes must be a list without repeats or null, got {classes}")
         if std is not None and min(std, default=0.0) <= 0:
             raise ValueError(f"std must be > 0 in every channel, got {std}")
+        self.split = Split(val_fraction, split_seed, subset, classes, imbalance)
         self.source, self.augment, self.seed = source, augment, seed
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
-        self.val_fraction, self.split_seed, self.subset = val_fraction, split_seed, subset
-        self.classes = None if classes is None else list(classes)
         self._given = {"mean": mean, "std": std}
         self._prepared: Prepared | None = None
         self._resident: dict[tuple[str, torch.device], tuple[Tensor, Tensor]] = {}
@@ -195,50 +179,18 @@ class ImageData(LightningDataModule):
     def _prepare(self) -> Prepared:
         sets = self.source.load()
         check_sets(sets)
-        if self.classes is not None:
-            sets = keep_classes(sets, self.classes)
-        images, labels = sets.train_images, sets.train_labels
-        if self.subset is not None:
-            if self.subset > len(labels):
-                raise DataError(
-                    f"dataset.subset={self.subset}, but {sets.name} has {len(labels)} of them",
-                    f"at most {len(labels)} training images",
-                    "lower dataset.subset or set it to null",
-                )
-            chosen = stratified(labels, self.subset, self._generator(0))
-            images, labels = images[chosen], labels[chosen]
-        held_out = stratified(labels, self._num_val(len(labels)), self._generator(1))
-        train = images[~held_out], labels[~held_out]
-        measured = dict(zip(("mean", "std"), pixel_statistics(train[0]), strict=True))
-        recipe = f"{self.subset} {self.val_fraction} {self.split_seed}"
+        sets = self.split.chosen(sets)
+        parts = self.split.parts(sets)
+        measured = dict(zip(("mean", "std"), pixel_statistics(parts["train"][0]), strict=True))
         return Prepared(
-            {
-                "train": train,
-                "val": (images[held_out], labels[held_out]),
-                "test": (sets.test_images, sets.test_labels),
-            },
+            parts,
             self._statistic("mean", measured["mean"]),
             self._statistic("std", measured["std"]),
             sets.class_names,
             sets.name,
             sets.copy,
-            hashlib.sha256(f"{fingerprint(sets)} {recipe}".encode()).hexdigest()[:16],
+            hashlib.sha256(f"{fingerprint(sets)} {self.split.recipe}".encode()).hexdigest()[:16],
         )
-
-    def _num_val(self, available: int) -> int:
-        if self.val_fraction == 0:
-            return 0
-        count = max(1, round(available * self.val_fraction))
-        if count >= available:
-            raise DataError(
-                f"{available} training images with val_fraction {self.val_fraction} leave none",
-                "at least one image each for training and validation",
-                "raise dataset.subset or lower dataset.val_fraction",
-            )
-        return count
-
-    def _generator(self, stream: int) -> Generator:
-        return Generator().manual_seed(2 * self.split_seed + stream)
 
     def _statistic(self, name: str, measured: Tensor) -> Tensor:
         given = self._given[name]

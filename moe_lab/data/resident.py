@@ -6,14 +6,20 @@ Order and augmentation are functions of (seed, epoch, step), which makes a resum
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Generator, Tensor
 
 from moe_lab.data.augment import Augment
+from moe_lab.data.mix import partners
+from moe_lab.errors import ConfigError
 
-ORDER_STREAM, AUGMENT_STREAM = 0, 1
+ORDER_STREAM, AUGMENT_STREAM, MIX_STREAM, FLIP_STREAM = range(4)
+# Normalised images [B, channels, height, width] and labels [B]; where images are mixed, also the
+# labels of the partners [B] and the share of the first ones, a float.
+Batch = tuple[Any, ...]
 
 
 class EpochSampler:
@@ -27,7 +33,8 @@ class EpochSampler:
 
 
 class ResidentLoader:
-    """Iterates (images [B, channels, height, width] float32 normalised, labels [B] int64).
+    """Iterates (images [B, channels, height, width] float32 normalised, labels [B] int64), and
+    with mixup or cutmix also (..., the partners' labels [B] int64, share of the own label).
 
     `batch_size` is that of all ranks together: rank r takes rows r, r + world_size, ... of each
     batch, so the ranks together see exactly the batches of a single process. `shuffle` marks
@@ -59,6 +66,9 @@ class ResidentLoader:
         self.images, self.labels = images.to(self.device), labels.to(self.device)
         self.batch_size, self.seed, self.shuffle = batch_size, seed, shuffle
         self.augment = None if augment is None or augment.is_identity else augment
+        self._starts_mirrored: Tensor | None = None
+        if self.augment is not None:
+            self._prepare_augmentation(self.augment)
         self.rank, self.world_size = rank, world_size
         self.sampler = EpochSampler()
         self.batch_sampler = None  # Lightning looks here whenever there is a sampler
@@ -71,7 +81,7 @@ class ResidentLoader:
     def __len__(self) -> int:
         return len(self._bounds)
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def __iter__(self) -> Iterator[Batch]:
         # Lightning never exhausts the generator, so a resumed position is used up here, once.
         self._position, self._resume_at = self._resume_at, 0
         return self._batches(self._position)
@@ -83,7 +93,16 @@ class ResidentLoader:
     def load_state_dict(self, state: dict[str, int]) -> None:
         self._position = self._resume_at = state["position"] % max(len(self), 1)
 
-    def _batches(self, start: int) -> Iterator[tuple[Tensor, Tensor]]:
+    def _prepare_augmentation(self, augment: Augment) -> None:
+        try:
+            augment.check_size(*self.images.shape[2:])
+        except ValueError as error:
+            raise ConfigError(f"dataset.augment.{error}") from None
+        if augment.flip == "alternating":
+            draws = torch.rand(len(self.images), generator=seeded(self.seed, FLIP_STREAM)) < 0.5
+            self._starts_mirrored = draws.to(self.device)
+
+    def _batches(self, start: int) -> Iterator[Batch]:
         # Read here and not in __iter__: Lightning sets a resumed epoch after calling iter().
         epoch = self.sampler.epoch
         order = self._order(epoch)
@@ -98,18 +117,30 @@ class ResidentLoader:
         generator = seeded(self.seed, ORDER_STREAM, epoch)
         return torch.randperm(len(self.images), generator=generator).to(self.device)
 
-    def _batch(self, rows: Tensor, epoch: int, step: int) -> tuple[Tensor, Tensor]:
-        mine = rows[self.rank :: self.world_size]
+    def _batch(self, rows: Tensor, epoch: int, step: int) -> Batch:
+        own = slice(self.rank, None, self.world_size)
         if self.augment is None:
-            images = self.images.index_select(0, mine)
-        else:
-            # Every rank augments the whole batch: its own rows then get the same draws as in one
-            # process, at a cost that does not show beside a training step.
-            generator = seeded(self.seed, AUGMENT_STREAM, epoch, step)
-            images = self.augment(self.images.index_select(0, rows), generator)
-            images = images[self.rank :: self.world_size]
+            mine = rows[own]
+            return self._normalised(self.images.index_select(0, mine)), self._labels(mine)
+        # Every rank augments the whole batch: its own rows then get the same draws as in one
+        # process, at a cost that does not show beside a training step.
+        generator = seeded(self.seed, AUGMENT_STREAM, epoch, step)
+        mirrored = None
+        if self._starts_mirrored is not None:
+            mirrored = self._starts_mirrored[rows] ^ bool(epoch % 2)
+        images = self.augment(self.images.index_select(0, rows), generator, mirrored)
+        mix = self.augment.mix
+        if mix is None:
+            return self._normalised(images[own]), self._labels(rows[own])
+        mixed, share = mix(self._normalised(images), seeded(self.seed, MIX_STREAM, epoch, step))
+        return mixed[own], self._labels(rows[own]), self._labels(partners(rows)[own]), share
+
+    def _labels(self, rows: Tensor) -> Tensor:
+        return self.labels.index_select(0, rows)
+
+    def _normalised(self, images: Tensor) -> Tensor:
         pixels = images.to(torch.float32, memory_format=torch.contiguous_format)
-        return pixels.mul_(self._scale).add_(self._offset), self.labels.index_select(0, mine)
+        return pixels.mul_(self._scale).add_(self._offset)
 
 
 def batch_bounds(

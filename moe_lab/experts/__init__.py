@@ -2,11 +2,12 @@
 
 from moe_lab.experts.attention import AttentionExperts
 from moe_lab.experts.bank import ExpertBank
-from moe_lab.experts.conv import ConvExpert, conv_expert_list
+from moe_lab.experts.conv import ConvNetExperts
 from moe_lab.experts.deep import DeepExperts
-from moe_lab.experts.expert_list import ExpertList, mlp_expert, mlp_expert_list
+from moe_lab.experts.expert_list import ExpertList, mlp_expert_list
 from moe_lab.experts.mixed import mixed_expert_list
 from moe_lab.experts.mlp import MLPExperts
+from moe_lab.experts.network import network_expert_list
 from moe_lab.experts.residual import ResidualExperts
 from moe_lab.experts.se_conv import SEConvExpert, se_conv_expert_list
 from moe_lab.experts.shared import SharedExperts
@@ -15,7 +16,7 @@ from moe_lab.experts.zero import ZeroExperts
 
 __all__ = [
     "AttentionExperts",
-    "ConvExpert",
+    "ConvNetExperts",
     "DeepExperts",
     "ExpertBank",
     "ExpertList",
@@ -25,9 +26,8 @@ __all__ = [
     "SharedExperts",
     "SwiGLUExperts",
     "ZeroExperts",
-    "conv_expert_list",
     "mixed_expert_list",
-    "mlp_expert",
     "mlp_expert_list",
+    "network_expert_list",
     "se_conv_expert_list",
 ]

@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from moe_lab.dispatch.plan import Plan
 from moe_lab.dispatch.stacked import StackedLinear
+from moe_lab.networks.perceptron import check_positive
 
 
 class ExpertBank(nn.Module, ABC):
@@ -49,36 +50,3 @@ def equal_share(bank: ExpertBank) -> list[int]:
     """The parameters of each expert of a bank whose weights are all stacked."""
     total = sum(parameter.numel() for parameter in bank.parameters())
     return [total // bank.num_experts] * bank.num_experts
-
-
-def check_positive(**sizes: int) -> None:
-    for name, size in sizes.items():
-        if size < 1:
-            raise ValueError(f"{name} must be a positive integer, got {size}")
-
-
-def check_dropout(dropout: float) -> None:
-    if not 0.0 <= dropout < 1.0:
-        raise ValueError(f"dropout must be at least 0 and below 1, got {dropout}")
-
-
-def hidden_widths(hidden: int | list[int]) -> list[int]:
-    """The widths of the hidden layers, one or several."""
-    widths = [hidden] if isinstance(hidden, int) else list(hidden)
-    if not widths:
-        raise ValueError("hidden must be a positive integer or a list of them, got []")
-    check_positive(**{f"hidden[{index}]": width for index, width in enumerate(widths)})
-    return widths
-
-
-def activation_module(activation: str, in_place: bool = False) -> nn.Module:
-    """The named nonlinearity; only relu can work in place without keeping a copy of its input."""
-    if activation == "relu":
-        return nn.ReLU(inplace=in_place)
-    if activation not in _ACTIVATIONS:
-        allowed = ", ".join(["relu", *_ACTIVATIONS])
-        raise ValueError(f"activation must be one of {allowed}, got {activation!r}")
-    return _ACTIVATIONS[activation]()
-
-
-_ACTIVATIONS: dict[str, type[nn.Module]] = {"gelu": nn.GELU, "silu": nn.SiLU}

@@ -11,15 +11,8 @@ from torch import Tensor, nn
 
 from moe_lab.dispatch.plan import Plan
 from moe_lab.dispatch.stacked import StackedLinear
-from moe_lab.experts.bank import (
-    ExpertBank,
-    activation_module,
-    check_dropout,
-    equal_share,
-    first_layer,
-    hidden_widths,
-    normalise,
-)
+from moe_lab.experts.bank import ExpertBank, equal_share, first_layer, normalise
+from moe_lab.networks.perceptron import activation_module, check_dropout, hidden_widths
 
 
 @final

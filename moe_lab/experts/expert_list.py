@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import pairwise
+from collections.abc import Iterable, Sequence
 from typing import final
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from moe_lab.dispatch.plan import Plan
-from moe_lab.experts.bank import (
-    ExpertBank,
-    activation_module,
-    check_dropout,
-    check_positive,
-    hidden_widths,
-)
+from moe_lab.experts.bank import ExpertBank
+from moe_lab.networks import perceptron
 
 
 @final
@@ -30,38 +25,37 @@ class ExpertList(ExpertBank):
         self.experts = nn.ModuleList(experts)
 
     def forward(self, features: Tensor, plan: Plan) -> Tensor:
-        images = plan.gather(features).split(plan.counts)
-        called = [
-            expert(own) for expert, own in zip(self.experts, images, strict=True) if len(own) > 0
-        ]
-        if not called:  # no answers, but of all parameters, so that a backward pass finds its way
-            total = sum(parameter.sum() for parameter in self.parameters())
-            return total * features.new_zeros(0, self.out_features)
-        answers = torch.cat(called)
-        if torch.distributed.is_available() and torch.distributed.is_initialized():
-            # DistributedDataParallel waits for a gradient of every parameter, idle ones included.
-            answers = answers + 0.0 * sum(parameter.sum() for parameter in self.parameters())
-        return answers
+        return answer_in_turn(self, self.experts, features, plan)
 
     def parameters_per_expert(self) -> list[int]:
         return [sum(own.numel() for own in expert.parameters()) for expert in self.experts]
 
 
-def mlp_expert(
-    in_features: int,
-    hidden: int | list[int],
-    out_features: int,
-    dropout: float = 0.0,
-    activation: str = "relu",
-) -> nn.Sequential:
-    """One perceptron, written with torch's own layers. [n, ...] -> [n, out]"""
-    check_positive(in_features=in_features, out_features=out_features)
-    check_dropout(dropout)
-    widths = [in_features, *hidden_widths(hidden)]
-    layers: list[nn.Module] = [nn.Flatten()]
-    for before, after in pairwise(widths):
-        layers += [nn.Linear(before, after), activation_module(activation), nn.Dropout(dropout)]
-    return nn.Sequential(*layers, nn.Linear(widths[-1], out_features))
+def answer_in_turn(
+    bank: ExpertBank, experts: Iterable[nn.Module], features: Tensor, plan: Plan
+) -> Tensor:
+    """Each expert of a bank on its own images. [B, ...] -> [N, out]"""
+    images = plan.gather(features).split(plan.counts)
+    called = [ask(expert, own) for expert, own in zip(experts, images, strict=True) if len(own) > 0]
+    if not called:  # no answers, but of all parameters, so that a backward pass finds its way
+        total = sum(parameter.sum() for parameter in bank.parameters())
+        return total * features.new_zeros(0, bank.out_features)
+    return torch.cat(called)
+
+
+def ask(expert: nn.Module, images: Tensor) -> Tensor:
+    """The answers of one expert; for one image alone, batch norm takes its running statistics."""
+    # The statistics of one image say nothing about a batch, and where its maps have shrunk to one
+    # pixel there are none.
+    alone = expert.training and len(images) == 1
+    norms = [layer for layer in expert.modules() if isinstance(layer, _BatchNorm)] if alone else []
+    training = [norm for norm in norms if norm.training]
+    for norm in training:
+        norm.eval()
+    answers: Tensor = expert(images)
+    for norm in training:
+        norm.train()
+    return answers
 
 
 def mlp_expert_list(
@@ -74,7 +68,7 @@ def mlp_expert_list(
 ) -> ExpertList:
     """E separate perceptrons, with the arguments of `MLPExperts`."""
     experts = [
-        mlp_expert(in_features, hidden, out_features, dropout, activation)
+        perceptron(in_features, hidden, out_features, dropout, activation)
         for _ in range(num_experts)
     ]
     return ExpertList(experts, out_features, in_features)

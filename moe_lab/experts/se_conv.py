@@ -11,9 +11,10 @@ from typing import final
 from torch import Tensor, nn
 from torch.nn import functional
 
-from moe_lab.experts.bank import check_positive
-from moe_lab.experts.conv import as_images, block_widths, channels_last, check_images
-from moe_lab.experts.expert_list import ExpertList, mlp_expert
+from moe_lab.experts.conv import check_images
+from moe_lab.experts.expert_list import ExpertList
+from moe_lab.networks.conv_net import as_images, block_widths, channels_last
+from moe_lab.networks.perceptron import check_positive, perceptron
 
 
 @final
@@ -73,7 +74,7 @@ class SEConvExpert(nn.Module):
         widths = block_widths(channels, self.in_shape)
         blocks = [SEBlock(*pair, reduction) for pair in pairwise([self.in_shape[0], *widths])]
         self.blocks = channels_last(nn.Sequential(*blocks))
-        self.head = mlp_expert(widths[-1], hidden, out_features, dropout)
+        self.head = perceptron(widths[-1], hidden, out_features, dropout)
 
     def forward(self, features: Tensor) -> Tensor:
         images = self.blocks(as_images(features, self.in_shape))
@@ -91,7 +92,7 @@ def se_conv_expert_list(
     reduction: int = 4,
     dropout: float = 0.0,
 ) -> ExpertList:
-    """E separate `SEConvExpert`s; why in a loop: see `conv_expert_list`."""
+    """E separate `SEConvExpert`s; why in a loop: see `ConvNetExperts`."""
     check_images(in_features, in_shape)
     experts = [
         SEConvExpert(in_shape, channels, hidden, out_features, reduction, dropout)

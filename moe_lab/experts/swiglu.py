@@ -9,13 +9,8 @@ from torch.nn import functional
 
 from moe_lab.dispatch.plan import Plan
 from moe_lab.dispatch.stacked import StackedLinear
-from moe_lab.experts.bank import (
-    ExpertBank,
-    check_dropout,
-    check_positive,
-    equal_share,
-    first_layer,
-)
+from moe_lab.experts.bank import ExpertBank, equal_share, first_layer
+from moe_lab.networks.perceptron import check_dropout, check_positive
 
 
 @final

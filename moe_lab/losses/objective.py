@@ -12,6 +12,7 @@ from torch import Tensor
 from moe_lab.losses.term import Term
 from moe_lab.losses.uncertainty import Uncertainty
 from moe_lab.losses.weight import Weight
+from moe_lab.losses.whole_batch import whole_batch
 from moe_lab.outputs import Output
 from moe_lab.progress import FollowsProgress
 
@@ -53,6 +54,9 @@ class Objective(FollowsProgress):
         return any(term.needs_every_expert for term in self.terms.values())
 
     def forward(self, output: Output, target: Tensor) -> Loss:
+        """The loss of a batch; of processes that train together, the one of all their images."""
+        read = any("features" in term.needs for term in self.terms.values())
+        output, target = whole_batch(output, target, with_features=read)
         # Autocast would run matrix products of a term in half precision.
         with torch.autocast(output.log_probs.device.type, enabled=False):
             return self._weigh({name: term(output, target) for name, term in self.terms.items()})

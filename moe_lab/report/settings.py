@@ -24,6 +24,7 @@ from moe_lab.configuration.resolvers import register_resolvers
 from moe_lab.configuration.rules import Rule
 from moe_lab.configuration.tree import is_plumbing, rules_of, spell
 from moe_lab.run_directory import NOT_HASHED
+from moe_lab.sweeping.overrides import bare
 
 PRESETS = ("experiment", "debug")  # what these set is a difference, not a default
 FROM_DATA = ("dataset.shape", "dataset.num_classes", "dataset.mean", "dataset.std")
@@ -66,9 +67,9 @@ def compare_settings(
     except (HydraException, OmegaConfBaseException):
         return [Setting(key, "", spell(value), False, "") for key, value in mine.items()], False
     groups = [
-        Setting(group, str(defaults.choices.get(group) or ABSENT), str(option), True, GROUPS[group])
-        for group, option in choices.items()
-        if option != defaults.choices.get(group) and group in GROUPS
+        Setting(place, str(defaults.choices.get(place) or ABSENT), str(option), True, GROUPS[group])
+        for place, option in choices.items()
+        if (group := bare(place)) in GROUPS and option != defaults.choices.get(place)
     ]
     return [*groups, *keys], True
 
@@ -83,7 +84,7 @@ def compose_defaults(chosen: tuple[tuple[str, str], ...]) -> Defaults:
     version.setbase("1.3")
     loader = ConfigLoaderImpl(create_config_search_path(str(configuration_folder())))
     groups = loader.list_groups("")
-    typed = [f"{g}={o}" for g, o in choices.items() if g in groups and g not in PRESETS]
+    typed = [f"{g}={o}" for g, o in choices.items() if bare(g) in groups and g not in PRESETS]
 
     def defaults_list(overrides: list[str]) -> DefaultsList:
         return loader.compute_defaults_list("train", overrides, RunMode.RUN)

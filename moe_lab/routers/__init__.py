@@ -7,7 +7,7 @@ from moe_lab.routers.base import AnswerRouter, Router, RowSum
 from moe_lab.routers.cosine import CosineRouter
 from moe_lab.routers.entropy import EntropyRouter
 from moe_lab.routers.expert_choice import ExpertChoiceRouter
-from moe_lab.routers.gates import ConvGate, Gate, LinearGate, MLPGate
+from moe_lab.routers.gates import ConvGate, Gate, LinearGate, MLPGate, NetworkGate
 from moe_lab.routers.gumbel import GumbelRouter
 from moe_lab.routers.hash import HashRouter
 from moe_lab.routers.loss_predicting import LossPredictingRouter
@@ -43,6 +43,7 @@ __all__ = [
     "LinearGate",
     "LossPredictingRouter",
     "MLPGate",
+    "NetworkGate",
     "NoisyTopKRouter",
     "RandomRouter",
     "ReLURouter",

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import final
+from typing import cast, final
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional
+
+from moe_lab.networks import ConvNet, Headed
+from moe_lab.networks.conv_net import is_image
 
 
 class Gate(nn.Module, ABC):
@@ -69,44 +75,86 @@ class MLPGate(Gate):
 
 @final
 class ConvGate(Gate):
-    """Two strided 3x3 convolutions before the scores: images, flat or not -> [B, E].
-
-    Each convolution halves height and width, so the gate is far cheaper than a convolutional
-    backbone.
-    """
+    """A `ConvNet`, the same kind of network as an expert: images, flat or not -> [B, E]."""
 
     def __init__(
         self,
         in_shape: Sequence[int],
         in_features: int,
         num_experts: int,
-        channels: int = 8,
+        channels: int | Sequence[int] = 4,
+        hidden: int | Sequence[int] = 32,
+        padding: int = 1,
+        batch_norm: int = 0,
+        dropout: float = 0.0,
         init_std: float = 0.02,
     ) -> None:
         super().__init__()
         check_gate_sizes(num_experts, init_std)
-        if channels < 1:
-            raise ValueError(f"gate.channels must be at least 1, got {channels}")
-        if math.prod(in_shape) != in_features:
-            raise ValueError(
-                f"gate=conv reads images of shape {list(in_shape)}, {math.prod(in_shape)} values, "
-                f"but the backbone gives {in_features} features: use backbone=flatten or gate=mlp"
-            )
+        check_images("conv", in_features, in_shape)
         self.num_experts = num_experts
-        self.in_shape = tuple(in_shape)
-        depth, height, width = in_shape
-        # Without bias, as a fresh gate would give every image the same offset.
-        self.first = nn.Conv2d(depth, channels, 3, stride=2, padding=1, bias=False)
-        self.second = nn.Conv2d(channels, channels, 3, stride=2, padding=1, bias=False)
-        places = math.ceil(height / 4) * math.ceil(width / 4)
-        self.scores = nn.Linear(channels * places, num_experts, bias=False)
-        nn.init.normal_(self.scores.weight, std=init_std)
+        self.network = ConvNet(
+            in_shape, channels, hidden, num_experts, padding, batch_norm, dropout
+        )
+        start_evenly(self.network, in_shape, init_std)
 
     def forward(self, features: Tensor) -> Tensor:
-        images = features.reshape(-1, *self.in_shape)  # [B, channels, height, width]
-        hidden = self.second(self.first(images).tanh()).tanh()  # tanh as in MLPGate
-        scores: Tensor = self.scores(hidden.flatten(1))
+        scores: Tensor = self.network(features)
         return scores
+
+
+@final
+class NetworkGate(Gate):
+    """A backbone of its own on raw pixels, and a linear layer: images, flat or not -> [B, E]."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        in_shape: Sequence[int],
+        in_features: int,
+        num_experts: int,
+        hidden: int | Sequence[int] | None = None,
+        dropout: float = 0.0,
+        init_std: float = 0.02,
+    ) -> None:
+        super().__init__()
+        check_gate_sizes(num_experts, init_std)
+        check_images("network", in_features, in_shape)
+        self.num_experts = num_experts
+        self.network = Headed(network, in_shape, num_experts, hidden, dropout)
+        start_evenly(self.network, in_shape, init_std)
+
+    def forward(self, features: Tensor) -> Tensor:
+        scores: Tensor = self.network(features)
+        return scores
+
+
+@torch.no_grad()
+def start_evenly(network: ConvNet | Headed, in_shape: Sequence[int], init_std: float) -> None:
+    """Draw the last layer of a gate such that no expert starts ahead on most images."""
+    # What comes out of a ReLU is above 0 for every image, and random weights turn that into one
+    # offset per expert that outweighs what differs between images: 10 fresh gates of the default
+    # sizes sent 56 % of MNIST to one of 10 experts on average, and 38 % without the direction that
+    # blocky noise, as uneven as pictures are, has in common.
+    scores = cast(nn.Linear, network.head[-1])
+    nn.init.normal_(scores.weight, std=init_std)
+    nn.init.zeros_(scores.bias)
+    depth, height, width = in_shape
+    small = torch.randn(32, depth, math.ceil(height / 4), math.ceil(width / 4))
+    trial = copy.deepcopy(network)  # the pictures leave no trace in statistics of the network
+    trial.head[-1] = nn.Identity()
+    hidden = trial(functional.interpolate(small, size=(height, width)))  # [32, H]
+    common = functional.normalize(hidden.mean(0), dim=0)
+    scores.weight -= torch.outer(scores.weight @ common, common)
+
+
+def check_images(option: str, in_features: int, in_shape: Sequence[int]) -> None:
+    """Refuse features that are not the pixels that a gate reads."""
+    if not is_image(in_features, in_shape):
+        raise ValueError(
+            f"gate={option} reads images of shape {list(in_shape)}, {math.prod(in_shape)} values, "
+            f"but the backbone gives {in_features} features: use backbone=flatten or gate=mlp"
+        )
 
 
 def check_gate_sizes(num_experts: int, init_std: float) -> None:

@@ -53,16 +53,26 @@ def tasks(
             yield Task(part, row, seed, folder, (*typed, *extra, f"seed={seed}"))
 
 
-def train(task: Task) -> Run | None:
-    """Run one task in this process; None where it failed, with what it said on the screen."""
+def clear(task: Task) -> None:
+    """Make the folder of a task anew, with what it was asked for."""
     shutil.rmtree(task.folder, ignore_errors=True)
     task.folder.mkdir(parents=True)
     (task.folder / LINE).write_text(json.dumps(list(task.typed)))
+
+
+def line_of(task: Task) -> list[str]:
+    """The words of a task's run."""
+    return [*task.typed, *QUIET, f"run_dir={task.folder / 'run'}"]
+
+
+def train(task: Task) -> Run | None:
+    """Run one task in this process; None where it failed, with what it said on the screen."""
+    clear(task)
     said = io.StringIO()
     from moe_lab.train import main
 
     with contextlib.redirect_stdout(said):
-        code = main([*task.typed, *QUIET, f"run_dir={task.folder / 'run'}"])
+        code = main(line_of(task))
     if code in (130, 143):
         raise KeyboardInterrupt
     finished = task.finished
@@ -71,16 +81,44 @@ def train(task: Task) -> Run | None:
     return finished
 
 
+def train_seeds(seeds: Sequence[Task]) -> str:
+    """Train several seeds of one row at once where that is possible and faster; what came of it."""
+    for task in seeds:
+        clear(task)
+    said = io.StringIO()
+    from moe_lab.seed_batch import train_together
+
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        outcome = train_together([line_of(task) for task in seeds])
+    if outcome.refused is not None:
+        return f"one seed after the other: {outcome.refused}"
+    return f"{len(seeds)} seeds together: {outcome.speed}"
+
+
 def run_all(
-    todo: Sequence[Task], report: Callable[[str], None] = print
+    todo: Sequence[Task], report: Callable[[str], None] = print, together: bool = True
 ) -> tuple[list[tuple[Task, Run]], list[Task]]:
-    """The runs of all tasks, and the tasks that failed."""
+    """The runs of all tasks, and the tasks that failed.
+
+    With `together` all seeds of a row that are still to do are trained at once, where that is
+    possible and faster.
+    """
     done: list[tuple[Task, Run]] = []
     failed: list[Task] = []
+    tried: set[Path] = set()  # folders of rows
+    new: set[Path] = set()  # folders of runs that were not there before
     started = time.perf_counter()
     for place, task in enumerate(todo, start=1):
         found = task.finished
-        reused = found is not None
+        row = task.folder.parent
+        if found is None and together and row not in tried:
+            tried.add(row)
+            seeds = [t for t in todo if t.folder.parent == row and t.finished is None]
+            if len(seeds) > 1:
+                report(f"{task.part.name}: {task.row.name}, {train_seeds(seeds)}")
+                new |= {t.folder for t in seeds}
+                found = task.finished
+        reused = found is not None and task.folder not in new
         found = found or train(task)
         label = f"[{place}/{len(todo)}] {task.part.name}: {task.row.name}, seed {task.seed}"
         if found is None:

@@ -31,7 +31,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Relation:
-    """Two numbers of a run's summary: do rows that have more of the first have more of the other?"""
+    """Two numbers of a run: do rows that have more of the first have more of the second?"""
 
     text: str
     first: str

@@ -12,12 +12,30 @@ def markdown(result: dict[str, Any]) -> str:
         lines += [f"**Not that work, but a part of it: {' '.join(result['changes'])}.**", ""]
     for part in result["parts"]:
         lines += [f"**{part['title']}**", "", *table(part["rows"]), ""]
-        lines += [f"- {answer['question']} {sentence(answer)}" for answer in part["answers"]]
-        lines += [f"- {relation['text']} {relation['answer']}" for relation in part["relations"]]
-        lines += [""] if part["answers"] or part["relations"] else []
-    lines += [f"Data: {'; '.join(dict.fromkeys(part['data'] for part in result['parts']))}."]
-    lines += [machine(result["environment"])]
-    return "\n".join(lines)
+        lines += [*answers_of(part), ""] if answers_of(part) else []
+    return "\n".join([*lines, *circumstances(result)])
+
+
+def answers(result: dict[str, Any]) -> str:
+    """The answers alone, part by part."""
+    lines = [result["work"], ""]
+    for part in result["parts"]:
+        lines += [f"**{part['title']}**", "", *answers_of(part), ""]
+    return "\n".join([*lines, *circumstances(result)])
+
+
+def answers_of(part: dict[str, Any]) -> list[str]:
+    """One line a question and a relation."""
+    return [
+        *(f"- {answer['question']} {sentence(answer)}" for answer in part["answers"]),
+        *(f"- {relation['text']} {relation['answer']}" for relation in part["relations"]),
+    ]
+
+
+def circumstances(result: dict[str, Any]) -> list[str]:
+    """Which data the runs saw, and on what machine."""
+    data = dict.fromkeys(part["data"] for part in result["parts"])
+    return [f"Data: {'; '.join(data)}.", machine(result["environment"])]
 
 
 def machine(environment: dict[str, Any]) -> str:

@@ -13,6 +13,8 @@ from hydra.core.override_parser.types import Quote, QuotedString
 from omegaconf import DictConfig
 
 from moe_lab.errors import ConfigError
+from moe_lab.searching.line import SearchLine, read_search
+from moe_lab.searching.study import holds_search
 from moe_lab.sweeping import screen
 from moe_lab.sweeping.jobs import JobList, write_record
 from moe_lab.sweeping.states import State, Stopped
@@ -31,9 +33,17 @@ class TrainLine:
         self.jobs = JobList()
         self.sweep: Path | None = None  # its folder, once a sweep has started
         self.before: dict[str, State] = {}
+        self.search: SearchLine | None = None
+
+    def expand(self, words: list[str], multirun: bool) -> list[str]:
+        """The words of the line, and after them the ranges that a search takes from its file."""
+        self.search = read_search(words, multirun)
+        return words if self.search is None else self.search.words
 
     def plan(self, multirun: bool) -> int:
         """Say what the jobs would cost; nothing is trained."""
+        if self.search is not None:
+            return self.search.plan(self.jobs.jobs[0])
         from moe_lab.sweeping.plan import plan
 
         sweep = Path(self.jobs.run_dirs[0]) if multirun else None
@@ -52,7 +62,12 @@ class TrainLine:
                 "give one run_dir without values that change",
             )
         # The default follows from the time and the seed, and so would be another for each job.
-        self.sweep = Path(self.jobs.run_dirs[0])
+        sweep = Path(self.jobs.run_dirs[0])
+        if self.search is not None:
+            self.search.begin(sweep, self.jobs.jobs[0])
+        elif holds_search(sweep):
+            raise ConfigError(f"run_dir={sweep} holds a search", "a folder of the sweep's own")
+        self.sweep = sweep  # from here on there is something to report
         self.before = screen.read_states(self.sweep, self.jobs.jobs)
         write_record(self.sweep, self.jobs.jobs)
         return [f"run_dir={QuotedString(str(self.sweep), Quote.single).with_quotes()}"]
@@ -78,6 +93,8 @@ class TrainLine:
         """The exit code of the line; of a sweep also table and comparison."""
         if self.sweep is None:
             return code
+        if self.search is not None:
+            return self.finish_search(code)
         states = screen.read_states(self.sweep, self.jobs.jobs)
         screen.print_states(self.sweep, self.jobs.jobs, states, self.before)
         if code in STOPPED:
@@ -85,6 +102,17 @@ class TrainLine:
             return code
         screen.write_comparison(self.sweep, states)
         return 0 if screen.is_complete(states) else 1
+
+    def finish_search(self, code: int) -> int:
+        """The exit code of a search, after its table."""
+        from moe_lab.searching.screen import show_search
+
+        assert self.sweep is not None
+        is_complete = show_search(self.sweep)
+        if code in STOPPED:
+            print("stopped; the same command again goes on from here", flush=True)
+            return code
+        return 0 if is_complete else 1
 
 
 def refuse_hydra_folders(words: Sequence[str]) -> None:

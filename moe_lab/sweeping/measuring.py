@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+import sys
 import tempfile
 import time
 import warnings
@@ -18,7 +20,9 @@ from moe_lab.callbacks import Stopwatch
 from moe_lab.classifier import Classifier
 from moe_lab.data import ImageData
 from moe_lab.errors import DataUnavailable
+from moe_lab.run_directory import RunDirectory
 from moe_lab.sandbox import sandbox
+from moe_lab.sweeping.resuming import plain
 
 WARM_UP = 8  # batches, in which memory is set up and kernels are chosen
 SECONDS = 1.5  # of training that are timed
@@ -32,7 +36,7 @@ class Cost:
     params: int
     flops_per_image: int
     bytes: int
-    seconds: float  # on this machine, from reading the data to the end of the test
+    seconds: float  # on this machine, from reading the data to the page about the run
     dataset: str
 
 
@@ -72,8 +76,8 @@ def measure(config: DictConfig) -> Cost:
         length = composition.training_length(config, batches)
         classifier = composition.build_classifier(config, length)
         setting_up = time.perf_counter() - started
-        images, _ = next(iter(data.loader("val" if data.sizes["val"] else "train")))
-        flops = costs.flops_per_image(classifier.model, images[:256])
+        images, *_ = next(iter(data.loader("val" if data.sizes["val"] else "train")))
+        flops = costs.flops_per_image(classifier, images[:256])
         used = bytes_of_activations(classifier, data)
         steps = length.steps_per_epoch * config.trainer.accumulate_grad_batches
         stopwatch, trainer, timer = time_steps(config, data, classifier, min(steps, batches))
@@ -81,7 +85,7 @@ def measure(config: DictConfig) -> Cost:
         epoch = per_batch * min(steps, batches) + timer.validation + timer.rest
         final = timer.validation * (1 + data.sizes["test"] / max(1, data.sizes["val"]))
         used += bytes_of(classifier, trainer, data)
-        seconds = setting_up + config.trainer.max_epochs * epoch + final
+        seconds = setting_up + config.trainer.max_epochs * epoch + final + write_page(config)
         params = costs.params_total(classifier.model)
         return Cost(params, flops, used, seconds, str(data.name))
 
@@ -110,6 +114,28 @@ def fit(
     return stopwatch, trainer, timer
 
 
+def write_page(config: DictConfig) -> float:
+    """Seconds for report.html, here about a run without an epoch; 0 where none is asked for."""
+    if not config.report:
+        return 0.0
+    from moe_lab.report import write_report  # in training, too, it is imported this late
+
+    directory = RunDirectory(config.run_dir)
+    started = time.perf_counter()
+    try:
+        directory.write_config(plain(config))
+        write_report(directory)
+    except Exception:  # as in training: without a page the run is sound
+        return 0.0
+    return time.perf_counter() - started
+
+
+def largest_process() -> int:
+    """Bytes of memory that this process has held at once, with Python, torch and data."""
+    kibibytes = sys.platform != "darwin"
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1024 if kibibytes else 1)
+
+
 def quiet(config: DictConfig, folder: str) -> DictConfig:
     """The configuration without downloads, dashboards and lines on the screen."""
     config = config.copy()
@@ -135,7 +161,7 @@ def bytes_of_activations(classifier: Classifier, data: ImageData) -> int:
         return tensor
 
     alive: list[Tensor] = []
-    images, target = next(iter(data.loader("train")))
+    images, target, *_ = next(iter(data.loader("train")))
     classifier.train()
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         output = classifier.model.teach(

@@ -14,7 +14,7 @@ import torch
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
-from moe_lab.callbacks import CollapseAlarm, HealthMonitor, Stopwatch
+from moe_lab.callbacks import CollapseAlarm, HealthMonitor, Pruning, Stopwatch
 from moe_lab.health import UsageWindow
 
 KEY = "moe_lab_memory"
@@ -23,6 +23,7 @@ COUNTED: dict[type[Callback], tuple[str, ...]] = {
     Stopwatch: ("train_seconds", "images", "epochs"),
     HealthMonitor: ("_steps", "_windows"),
     CollapseAlarm: ("raised", "stop_reason", "_signs"),
+    Pruning: ("is_pruned",),
 }
 
 

@@ -28,6 +28,10 @@ def values_of(override: Override) -> list[Any]:
         return []
     if override.is_choice_sweep():
         return [plain(v) for v in override.sweep_iterator()]
+    if override.is_interval_sweep():
+        interval: Any = override.value()
+        ends = (interval.start, interval.end)
+        return [int(end) if float(end).is_integer() else end for end in ends]
     if override.is_sweep_override():
         return []  # ranges and globs: every value is checked when the jobs are composed
     return [plain(override.value())]
@@ -55,3 +59,14 @@ def first_choice(override: Override) -> str:
         first = next(iter(override.sweep_string_iterator()))
         return f"{override.get_key_element()}={first}"
     return override.input_line or ""
+
+
+def place_of(override: Override) -> str:
+    """A group where it is put: backbone, or backbone@expert.network for one inside another part."""
+    key, package = override.key_or_group, override.package
+    return f"{key}@{package}" if package else key
+
+
+def bare(group: str) -> str:
+    """The folder of a group: backbone for backbone@expert.network."""
+    return group.partition("@")[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from omegaconf import DictConfig
 from moe_lab.comparison.command import compose_training
 from moe_lab.errors import UserError
 from moe_lab.sweeping.jobs import Job
-from moe_lab.sweeping.measuring import Cost, with_fallback
+from moe_lab.sweeping.measuring import Cost, largest_process, with_fallback
 from moe_lab.sweeping.screen import own_words
 from moe_lab.sweeping.states import read_state
 
@@ -38,8 +39,10 @@ class Entry:
 
 def plan(jobs: Sequence[Job], sweep: Path | None) -> int:
     """Print the plan of a command line; 0, or 2 where some of it is refused."""
+    # All that this process has done so far, the process that trains has to do as well.
+    starting = time.process_time()
     entries = make_plan(jobs, sweep)
-    show(entries, sweep)
+    show(entries, sweep, starting)
     return 2 if any(isinstance(entry.found, str) for entry in entries) else 0
 
 
@@ -75,8 +78,8 @@ def cost_or_reason(job: Job) -> Cost | str:
         return f"{type(error).__name__}: {error}"
 
 
-def show(entries: Sequence[Entry], sweep: Path | None) -> None:
-    """A line a job, then the sum."""
+def show(entries: Sequence[Entry], sweep: Path | None, starting: float = 0.0) -> None:
+    """A line a job, then the sum, with the seconds that the process takes to start."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
@@ -99,7 +102,7 @@ def show(entries: Sequence[Entry], sweep: Path | None) -> None:
             f"{cost.bytes / 2**20:,.0f} MiB", duration(cost.seconds),
         )  # fmt: skip
     Console().print(table)
-    for line in totals(entries):
+    for line in totals(entries, starting):
         print(line)
     print(end="", flush=True)
 
@@ -112,8 +115,8 @@ def status_of(entry: Entry, sweep: Path | None) -> str:
     return ", ".join(words)
 
 
-def totals(entries: Sequence[Entry]) -> list[str]:
-    """Jobs, duplicates, refusals, and the time of what is left, one after the other."""
+def totals(entries: Sequence[Entry], starting: float = 0.0) -> list[str]:
+    """Jobs, duplicates, refusals, the time of what is left, one after the other, and memory."""
     asked = sum(entry.times for entry in entries)
     refused = sum(isinstance(entry.found, str) for entry in entries)
     done = sum(entry.status == "done" for entry in entries)
@@ -123,12 +126,14 @@ def totals(entries: Sequence[Entry]) -> list[str]:
     }  # fmt: skip
     parts = [f"{number} {name}" for name, number in counts.items() if number]
     cores = os.cpu_count() or 1
+    start = f"; {duration(starting)} of it for Python and torch to start" if left else ""
+    left += starting if left else 0.0
     return [
         f"{asked} job{'s' if asked != 1 else ''}{': ' if parts else ''}{', '.join(parts)}",
         f"time of what is left, one job after the other: {duration(left)} on this machine "
-        f"({cores} cores), at most: early stopping may end a run sooner",
-        "memory: weights, gradients, optimizer, one batch and the images; Python and torch add "
-        "about 500 MiB to each process",
+        f"({cores} cores){start}; at most: early stopping may end a run sooner",
+        "memory: weights, gradients, optimizer, one training batch and the images; the whole "
+        f"process held {largest_process() / 2**20:,.0f} MiB at most when these jobs were tried",
     ]
 
 

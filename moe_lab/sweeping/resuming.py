@@ -54,7 +54,7 @@ class ResumableRun(TrainingRun):
     def go_on_from(self) -> Path | None:
         """The checkpoint to go on from; without one the folder is emptied for a new start."""
         last = self.directory.checkpoint("last")
-        failed = recorded_state(self.directory.path).status == "failed"
+        failed = recorded_state(self.directory.path).status in ("failed", "pruned")
         memory = None if failed else read_memory(last)
         if memory is None:
             clear(self.directory.path)

@@ -11,10 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from moe_lab.errors import UserError
 from moe_lab.run_directory import RunDirectory
 
-Status = Literal["done", "running", "interrupted", "failed", "missing"]
-STATUSES: tuple[Status, ...] = ("done", "running", "interrupted", "failed", "missing")
+Status = Literal["done", "pruned", "running", "interrupted", "failed", "missing"]
+STATUSES: tuple[Status, ...] = (
+    "done", "pruned", "running", "interrupted", "failed", "missing",
+)  # fmt: skip
 LOCKS = ".locks"
 KEPT = "train.log"  # open while the job starts, and it tells how the attempts before ended
 
@@ -56,8 +59,10 @@ def state_of(summary: dict[str, Any]) -> State:
     status = summary.get("status")
     if status == "done":
         return State("done", str(summary.get("stopped", "")), summary.get("test_accuracy"))
+    epochs = summary.get("epochs")
+    if status == "pruned":
+        return State("pruned", f"without hope after epoch {epochs}")
     if status == "interrupted":
-        epochs = summary.get("epochs")
         return State("interrupted", f"stopped by a signal after epoch {epochs}")
     lines = str(summary.get("error", "")).strip().splitlines()
     reason = " ".join(lines[0].split()).removeprefix("wrong: ") if lines else ""
@@ -66,7 +71,7 @@ def state_of(summary: dict[str, Any]) -> State:
 
 @contextmanager
 def claim(folder: Path) -> Iterator[bool]:
-    """Hold a job while it runs; False where another process of this machine holds it already.
+    """Hold a job while it runs; False where another process holds it already.
 
     The system lets go of the lock when a process ends, however it ends.
     """
@@ -75,9 +80,15 @@ def claim(folder: Path) -> Iterator[bool]:
     with path.open("a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             yield False
             return
+        except OSError as error:
+            raise UserError(
+                f"{path.parent} cannot be locked: {error.strerror}",
+                "a file system with flock, so that two processes never train the same job",
+                "choose another run_dir",
+            ) from error
         yield True
 
 
@@ -89,8 +100,10 @@ def is_locked(folder: Path) -> bool:
     with path.open("r") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             return True
+        except OSError:  # no flock here: `claim` says so before a job starts
+            return False
     return False
 
 

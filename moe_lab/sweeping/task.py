@@ -38,7 +38,7 @@ class TrainTask:
             return
         folder = Path(hydra.runtime.output_dir)
         with claim(folder) as is_mine:
-            if not is_mine or recorded_state(folder).status == "done":
+            if not is_mine or recorded_state(folder).status in ("done", "pruned"):
                 return
             limit_threads(hydra)
             self.finish(train(config, resume=True))

@@ -2,8 +2,8 @@
 
     python scripts/tables/study.py iwmn [--results outputs/studies/iwmn/results.json]
 
-Between `<!-- study NAME -->` and `<!-- end NAME -->` everything is replaced; results and figure are
-kept in moe_lab/studies/results/.
+Between `<!-- study NAME -->` and `<!-- end NAME -->` everything is replaced; after `<!-- answers
+NAME -->` the tables are left out. Results, tables and figure are kept in moe_lab/studies/results/.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import moe_lab  # noqa: F401  (first: it makes torchvision importable)
 from moe_lab.studies.figure import forest
-from moe_lab.studies.tables import markdown
+from moe_lab.studies.tables import answers, markdown
 
 ROOT = Path(__file__).resolve().parents[2]
 KEPT = ROOT / "moe_lab" / "studies" / "results"
@@ -37,16 +37,28 @@ def main() -> int:
     (KEPT / f"{arguments.name}.json").write_text(json.dumps(result, indent=1) + "\n")
     picture = KEPT / f"{arguments.name}.png"
     forest(result).savefig(picture, dpi=130)
-    text = f"![{result['title']}]({picture.relative_to(ROOT)})\n\n{markdown(result)}"
+    tables = f"{markdown(result)}\n"
+    (KEPT / f"{arguments.name}.md").write_text(f"# {result['title']}\n\n{tables}")
+    image = f"![{result['title']}]({picture.relative_to(ROOT)})"
+    page = (KEPT / f"{arguments.name}.md").relative_to(ROOT)
+    texts = {
+        "study": f"{image}\n\n{tables}",
+        "answers": f"{image}\n\n{answers(result)}\n\nAll rows: [{page}]({page}).\n",
+    }
     readme = arguments.readme.read_text()
-    start, end = f"<!-- study {arguments.name} -->", f"<!-- end {arguments.name} -->"
-    pattern = re.compile(f"{re.escape(start)}.*?{re.escape(end)}", re.DOTALL)
+    end = f"<!-- end {arguments.name} -->"
+    pattern = re.compile(
+        f"<!-- (study|answers) {re.escape(arguments.name)} -->.*?{re.escape(end)}", re.DOTALL
+    )
     if not pattern.search(readme):
+        start = f"<!-- study {arguments.name} -->"
         print(f"{arguments.readme} has no place for it: {start} ... {end}")
         return 2
-    replaced = pattern.sub(lambda _: f"{start}\n{text}\n{end}", readme)
+    replaced = pattern.sub(
+        lambda place: f"<!-- {place[1]} {arguments.name} -->\n{texts[place[1]]}{end}", readme
+    )
     arguments.readme.write_text(replaced)
-    print(f"{arguments.readme}, {KEPT / arguments.name}.json and .png written")
+    print(f"{arguments.readme}, {KEPT / arguments.name}.json, .md and .png written")
     return 0
 
 

@@ -45,7 +45,7 @@ def test_every_option_says_in_its_first_lines_what_it_is(file: Path) -> None:
 
 def test_every_folder_of_configuration_files_is_a_group_in_the_help() -> None:
     folders = {folder.name for folder in configuration_folder().iterdir() if folder.is_dir()}
-    assert folders == set(GROUPS)
+    assert folders - {"hydra"} == set(GROUPS)  # Hydra's own groups are in its own help
 
 
 @pytest.mark.parametrize(("group", "option"), CHOICES)
@@ -71,7 +71,7 @@ def test_help_lists_every_group_option_and_stays_on_a_page_or_two() -> None:
     text = help_text("train")
     for group, option in CHOICES:
         assert option in text, (group, option)
-    assert len(text.splitlines()) < 70
+    assert len(text.splitlines()) < 80
 
 
 @pytest.mark.parametrize("command", [command for command, _ in COMMANDS["train"]])

@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from moe_lab.dashboards.panels import PASSES, SECTIONS, SUMMARIES, Panel
+from moe_lab.dashboards.panels import LAYERED, PASSES, SECTIONS, SUMMARIES, Panel
 from tests.conftest import SMALL
 from tests.loggers.offline_run import read_back
 
 Train = Callable[..., tuple[int, Path]]
 PANELS = [panel for section in SECTIONS for panel in section.panels]
+OF_BLOCKS = {name for panel in LAYERED.panels for name in panel.metrics}
 OF_PASSES = [name for panel in PASSES.panels for name in panel.metrics]
 DRAWN = ("images", "table")
 SMALL_WITHOUT_EXPERTS = [words for words in SMALL if not words.startswith("expert.")]
@@ -39,7 +40,7 @@ def test_a_mixture_logs_every_number_setting_figure_and_table_of_the_list(train:
     settings = {key for panel in PANELS for key in panel.settings}
     config = OmegaConf.create(run.config)
     assert [key for key in settings if OmegaConf.select(config, key) is None] == []
-    assert shown("images") == set(run.media("image-file"))
+    assert shown("images") - OF_BLOCKS == set(run.media("image-file"))
     assert shown("table") == set(run.media("table-file"))
 
 
@@ -60,6 +61,24 @@ def test_models_of_several_passes_log_the_numbers_of_their_section(
     if model == "iwmn":
         for pattern in (panel.pattern for panel in PASSES.panels if panel.pattern):
             assert any(re.search(pattern, name) for name in names), pattern
+
+
+def test_networks_of_several_routers_log_the_numbers_and_figures_of_their_section(
+    train: Train,
+) -> None:
+    words = ["model=vit_moe", "model.depth=4", "model.capacity_factor=1.0", "logger=wandb"]
+    code, folder = train(*words, "backbone.out_features=8", "dataset.size=[1,8,8]")
+    assert code == 0
+    names = logged(folder)
+    for pattern in (panel.pattern for panel in LAYERED.panels if panel.pattern):
+        found = {name for name in names if re.search(pattern, name)}
+        blocks = {re.findall(r"block_[0-9]+", name)[0] for name in found}
+        assert blocks == {"block_1", "block_3"}, pattern
+        assert len(found) == 2, pattern  # and nothing beside the number that is meant
+    drawn = set(read_back(folder).media("image-file"))
+    of_blocks = {name for name in drawn if "block" in name}
+    assert of_blocks <= OF_BLOCKS
+    assert len(of_blocks) == 4  # load and classes of each
 
 
 def test_a_panel_has_what_its_kind_draws() -> None:

@@ -8,6 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from moe_lab.composition import build_data
+from moe_lab.configuration.check import check_overrides
+from moe_lab.configuration.resolvers import register_resolvers
 from moe_lab.data import CIFARSource
 from moe_lab.errors import DataError, DataUnavailable
 
@@ -99,3 +102,41 @@ def test_a_missing_batch_is_named_and_where_to_put_it(root: Path):
 def test_only_ten_or_a_hundred_classes_exist(tmp_path: Path):
     with pytest.raises(ValueError, match="num_classes must be 10 or 100, got 20"):
         CIFARSource(tmp_path, num_classes=20)
+
+
+PLANTS = (
+    "maple_tree oak_tree palm_tree pine_tree willow_tree orchid poppy rose sunflower tulip apple "
+    "mushroom orange pear sweet_pepper"
+)
+
+
+def test_fifteen_of_the_hundred_classes_are_chosen_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    from torchvision.datasets import CIFAR100
+
+    folder = tmp_path / CIFAR100.base_folder
+    folder.mkdir()
+    # Where they are among all fine labels, which go by the alphabet.
+    places = [47, 52, 56, 59, 96, 54, 62, 70, 82, 92, 0, 51, 53, 57, 83]
+    names = [f"other{label}" for label in range(100)]
+    for place, name in zip(places, PLANTS.split(), strict=True):
+        names[place] = name
+    labels = list(range(100)) * 2
+    for name in ("train", "test"):
+        pixels = np.repeat(np.array(labels, np.uint8)[:, None], 3072, axis=1)
+        (folder / name).write_bytes(pickle.dumps({"data": pixels, "fine_labels": labels}))
+    (folder / "meta").write_bytes(pickle.dumps({"fine_label_names": names}))
+    for part in ("train", "test"):
+        monkeypatch.setattr(CIFAR100, f"{part}_list", [[part, md5(folder / part)]])
+    monkeypatch.setattr(CIFAR100, "meta", {**CIFAR100.meta, "md5": md5(folder / "meta")})
+    register_resolvers()
+    typed = ["dataset=cifar100", f"dataset.root={tmp_path}", "dataset.download=false"]
+    typed += [f"dataset.classes=[{','.join(PLANTS.split())}]", "dataset.val_fraction=0.5"]
+    data = build_data(check_overrides("train", typed, multirun=False))
+    assert data.class_names == tuple(PLANTS.split())
+    images, labels = data.prepare().parts["test"]
+    assert sorted(labels.tolist()) == sorted(list(range(15)) * 2)
+    # Every pixel of an image is its label among all hundred.
+    assert images[:, 0, 0, 0].tolist() == [places[label] for label in labels.tolist()]
+    assert data.sizes == {"train": 15, "val": 15, "test": 30}

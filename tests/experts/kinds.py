@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+from moe_lab.backbones import Flatten
 from moe_lab.experts import (
     AttentionExperts,
+    ConvNetExperts,
     DeepExperts,
     ExpertBank,
     MLPExperts,
@@ -14,9 +16,9 @@ from moe_lab.experts import (
     SharedExperts,
     SwiGLUExperts,
     ZeroExperts,
-    conv_expert_list,
     mixed_expert_list,
     mlp_expert_list,
+    network_expert_list,
     se_conv_expert_list,
 )
 
@@ -28,8 +30,10 @@ KINDS: dict[str, Callable[..., ExpertBank]] = {
     "residual": ResidualExperts,
     "attention": AttentionExperts,
     "swiglu": SwiGLUExperts,
-    "conv": partial(conv_expert_list, in_shape=SHAPE, channels=[4, 5]),
+    "conv": partial(ConvNetExperts, in_shape=SHAPE, channels=[4, 5]),
+    "conv_tiny": partial(ConvNetExperts, in_shape=SHAPE, channels=2),
     "se_conv": partial(se_conv_expert_list, in_shape=SHAPE, channels=[5, 5]),
+    "network": partial(network_expert_list, in_shape=SHAPE, network=partial(Flatten, SHAPE, D)),
     "zero": ZeroExperts,
     "shared": partial(SharedExperts, num_shared=2, shared_hidden=5),
     "mixed": partial(mixed_expert_list, experts=[partial(DeepExperts)]),

@@ -13,7 +13,6 @@ from torch.utils.flop_counter import FlopCounterMode
 from moe_lab.combine import CombineLogits
 from moe_lab.dispatch import Plan
 from moe_lab.experts import (
-    ConvExpert,
     DeepExperts,
     MLPExperts,
     SEConvExpert,
@@ -25,21 +24,6 @@ from moe_lab.experts.se_conv import SEBlock
 from tests.experts.reference import routing
 
 D, C = 6, 5
-
-
-def test_conv_expert_is_convolution_relu_and_pooling_on_the_picture() -> None:
-    torch.manual_seed(0)
-    expert = ConvExpert((2, 6, 8), [3, 4], 5, 7)
-    pixels = torch.randn(3, 2, 6, 8)
-    first, second = (layer for layer in expert.modules() if isinstance(layer, nn.Conv2d))
-    x = pixels
-    for layer in (first, second):
-        x = functional.conv2d(x, layer.weight, layer.bias, padding=1).relu()
-        x = functional.max_pool2d(x, 2)
-    assert x.shape == (3, 4, 1, 2)
-    hidden, last = (layer for layer in expert.modules() if isinstance(layer, nn.Linear))
-    expected = last(hidden(x.reshape(3, 8)).relu())
-    torch.testing.assert_close(expert(pixels.flatten(1)), expected)
 
 
 def test_se_block_is_its_formula() -> None:

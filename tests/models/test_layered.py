@@ -71,7 +71,7 @@ def test_every_router_is_sound_inside_a_network_or_refused(model: str, router: s
 @pytest.mark.parametrize("expert", options("expert"))
 def test_every_expert_is_sound_on_tokens_or_refused(expert: str) -> None:
     config = chosen("vit_moe", "expert", expert)
-    if expert in ("conv", "se_conv"):
+    if expert in ("conv", "se_conv", "network"):
         with pytest.raises(ConfigError, match="need the pixels of an image"):
             compose_subject(config)
         return

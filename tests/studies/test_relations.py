@@ -61,5 +61,3 @@ def test_rows_without_the_number_are_left_out_and_too_few_have_no_answer() -> No
     assert "at least five rows" in found["answer"]
     constant = relate(RELATION, rows([2] * 6, [1, 2, 3, 4, 5, 6]))
     assert constant["correlation"] is None
-
-

@@ -9,8 +9,11 @@ from typing import Any
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 
 from moe_lab.sweeping import plan as plan_module
+from moe_lab.sweeping.jobs import Job
+from moe_lab.sweeping.measuring import Cost, write_page
 from moe_lab.sweeping.plan import Entry, duration, totals
 
 Train = Callable[..., tuple[int, Path]]
@@ -104,6 +107,31 @@ def test_plan_and_resume_are_no_part_of_what_a_run_is(train: Train, read_json: R
     _, resumed = train("resume=true")
     hashes = [read_json(path / "summary.json")["config_hash"] for path in (run, resumed)]
     assert hashes[0] == hashes[1]
+
+
+def test_the_sum_holds_the_start_of_the_process_once() -> None:
+    def entry(seconds: float, status: str = "missing") -> Entry:
+        return Entry(Job((), 0, "hash"), 1, status, Cost(1, 1, 1, seconds, "mnist"))
+
+    lines = totals([entry(10), entry(20), entry(40, "done")], starting=4)
+    assert "one job after the other: 34.0 s" in lines[1]
+    assert "4.0 s of it for Python and torch to start" in lines[1]
+    # Nothing is left, so no process has to start.
+    assert "one job after the other: 0.0 s" in totals([entry(40, "done")], starting=4)[1]
+    # torch alone takes more than 100 MiB, and no machine has a million of them.
+    (held,) = re.findall(r"held ([\d,]+) MiB", lines[2])
+    assert 100 < int(held.replace(",", "")) < 1_000_000
+
+
+def test_the_page_about_a_run_counts_where_one_is_asked_for(tmp_path: Path) -> None:
+    config = OmegaConf.create({"report": False, "run_dir": str(tmp_path), "model": {"top_k": 2}})
+    assert write_page(config) == 0
+    assert list(tmp_path.iterdir()) == []
+    config.report = True
+    assert 0 < write_page(config) < 60
+    assert (tmp_path / "report.html").is_file()
+    config.run_dir = str(tmp_path / "missing")  # as in training, no page is no failure
+    assert write_page(config) == 0
 
 
 def test_durations_are_readable() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import sys
 from collections.abc import Callable
@@ -110,6 +112,20 @@ def test_a_job_that_another_process_is_at_is_left_to_it(train: Train, job_of: Jo
     assert code == 1  # not all of it is done
     assert not (folder / "summary.json").exists()
     assert read_state(folder).status == "interrupted"
+
+
+def test_a_file_system_without_locks_is_said_instead_of_waited_for(
+    train: Train, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(file: object, operation: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    code, _ = train("-m", "seed=0", "trainer.max_epochs=1")
+    assert code == 1
+    said = " ".join(capsys.readouterr().err.split())
+    assert "cannot be locked: No locks available" in said
+    assert "choose another run_dir" in said
 
 
 def test_without_run_dir_all_jobs_of_a_sweep_share_a_folder(

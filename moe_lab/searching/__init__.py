@@ -1,0 +1,1 @@
+"""Searches: which values make a model best on the validation images, found trial by trial."""
