@@ -6,6 +6,7 @@ from moe_lab.studies.iwmn import IWMN
 from moe_lab.studies.losses import LOSSES
 from moe_lab.studies.moe_vs_dense import MOE_VS_DENSE
 from moe_lab.studies.num_experts_and_k import NUM_EXPERTS_AND_K
+from moe_lab.studies.pictures import PICTURES
 from moe_lab.studies.routers import ROUTERS
 from moe_lab.studies.seed_tables import SEED_TABLES
 from moe_lab.studies.specialisation import SPECIALISATION
@@ -21,5 +22,6 @@ STUDIES: dict[str, Study] = {
         LOSSES,
         NUM_EXPERTS_AND_K,
         SPECIALISATION,
+        PICTURES,
     )
 }
