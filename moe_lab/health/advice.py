@@ -72,7 +72,11 @@ def _cannot_learn(config: Config) -> str | None:
 def _remedies(config: Config, explore: bool) -> list[str]:
     """At most two, the one that acts on the loss first."""
     balance = _raise_balance(config)
-    tried = [_move(config, key, verb) for key, verb in EXPLORATION] if explore else []
+    # Not noise of 0: a router whose noise is off has another key that is in use.
+    keys = [
+        pair for pair in EXPLORATION if pair[0] != "router.noise_std" or value_of(config, pair[0])
+    ]
+    tried = [_move(config, key, verb) for key, verb in keys] if explore else []
     found = [balance, *tried, _move(config, "optimizer.lr", "lower")]
     # The same verb once: "raise A (now 1) or B (now 2)".
     first, *others = [remedy for remedy in found if remedy][:2]
