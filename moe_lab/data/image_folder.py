@@ -66,7 +66,7 @@ class ImageFolderSource(Source):
             write_cache(cache, sets)
         size = f", resized to {self.image_size}" if self.image_size else ""
         count = len(sets.train_labels) + len(sets.test_labels)
-        copy = f"{count:,} image files under {self.root}{size}"
+        copy = f"{count:,} image files of {Path(self.root).resolve().name}{size}"
         return replace(sets, name=self.root.resolve().name, copy=copy)
 
     def _cache_folder(self) -> Path:

@@ -35,11 +35,11 @@ def draw_part(axis: Axes, part: dict[str, Any]) -> None:
             axis.scatter(
                 [row["published"]], [place], s=34, marker="D", facecolors="white",
                 edgecolors=PALETTE[3], zorder=5,
-                label="published, one run" if place == 0 else None,
+                label="published" if place == 0 else None,
             )  # fmt: skip
     axis.set_yticks(range(len(rows)), [row["name"] for row in rows])
     axis.invert_yaxis()
     axis.set_title(part["title"].split(" (")[0])
     axis.grid(True, axis="x")
     if any(row["published"] is not None for row in rows):
-        axis.legend(loc="lower right")
+        axis.legend(loc="best")

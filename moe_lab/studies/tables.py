@@ -9,7 +9,7 @@ def markdown(result: dict[str, Any]) -> str:
     """Every part with its table and its answers."""
     lines = [result["work"], ""]
     if result["changes"]:
-        lines += [f"**Not that work, but a part of it: {' '.join(result['changes'])}.**", ""]
+        lines += [f"**Not exactly that work: {' '.join(result['changes'])}.**", ""]
     for part in result["parts"]:
         lines += [f"**{part['title']}**", "", *table(part["rows"]), ""]
         lines += [*answers_of(part), ""] if answers_of(part) else []

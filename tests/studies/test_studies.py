@@ -187,4 +187,4 @@ def test_a_table_has_published_values_only_where_there_are_some() -> None:
         "hardware": {"gpus": [], "processor": "P", "cores": 2}, "versions": {"torch": "2"},
     }  # fmt: skip
     text = markdown({"work": "W", "changes": ["x=1"], "parts": [], "environment": environment})
-    assert "Not that work, but a part of it: x=1" in text
+    assert "Not exactly that work: x=1" in text
