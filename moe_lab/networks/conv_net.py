@@ -52,8 +52,13 @@ class ConvNet(nn.Module):
         self.head = perceptron(widths[-1] * height * width, hidden, out_features, dropout)
 
     def forward(self, features: Tensor) -> Tensor:
-        answers: Tensor = self.head(self.blocks(as_images(features, self.in_shape)))
+        answers: Tensor = self.head[-1](self.hidden(features))
         return answers
+
+    def hidden(self, features: Tensor) -> Tensor:
+        """What the last layer reads. [n, D] -> [n, H]"""
+        last: Tensor = self.head[:-1](self.blocks(as_images(features, self.in_shape)))
+        return last
 
 
 def channels_last(blocks: nn.Sequential) -> nn.Sequential:

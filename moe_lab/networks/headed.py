@@ -44,9 +44,14 @@ class Headed(nn.Module):
         self.head = nn.Sequential(*layers, nn.Linear(widths[-1], out_features))
 
     def forward(self, features: Tensor) -> Tensor:
-        images = features.flatten(1).unflatten(1, self.in_shape)
-        answers: Tensor = self.head(self.backbone(images))
+        answers: Tensor = self.head[-1](self.hidden(features))
         return answers
+
+    def hidden(self, features: Tensor) -> Tensor:
+        """What the last layer reads. [n, D] -> [n, H]"""
+        images = features.flatten(1).unflatten(1, self.in_shape)
+        last: Tensor = self.head[:-1](self.backbone(images))
+        return last
 
 
 def _widths(hidden: int | Sequence[int] | None) -> list[int]:

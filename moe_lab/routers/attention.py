@@ -10,45 +10,48 @@ from torch import Tensor, nn
 
 from moe_lab.outputs import Routing
 from moe_lab.routers.base import AnswerRouter
+from moe_lab.routers.gates import Gate
 from moe_lab.routers.temperature import Temperature, as_temperature
 from moe_lab.routers.top_k import Normalize, keep_top_k, resolve_normalize, row_sum_of_top_k
 
 
 @final
 class AttentionRouter(AnswerRouter):
-    """logits = (W_q h(features)) . (W_k answer_e) / sqrt(width); probs = softmax(logits /
+    """logits = query(features) . (W_k answer_e) / sqrt(width); probs = softmax(logits /
     temperature); weights its top_k, [B, E].
 
+    The query is what a gate gives for `width` experts, whose last layer is the paper's W_q.
     Deviation: keys are made of the experts' answers, not of their last hidden layers, so that
     anything can be an expert. As in the paper, the gradient also runs through the answers.
     """
 
     def __init__(
         self,
-        in_features: int,
+        query: Gate,
+        width: int,
         answer_features: int,
         num_experts: int,
-        hidden: int = 64,
-        width: int = 32,
         top_k: int | None = None,
         normalize: Normalize = "auto",
         temperature: Temperature | float = 1.0,
     ) -> None:
         super().__init__()
-        for name, size in (("num_experts", num_experts), ("hidden", hidden), ("width", width)):
-            if size < 1:
-                raise ValueError(f"router.{name} must be at least 1, got {size}")
+        if num_experts < 1:
+            raise ValueError(f"router.num_experts must be at least 1, got {num_experts}")
+        if query.num_experts != width:
+            raise ValueError(
+                f"router.query gives {query.num_experts} numbers, but router.width is {width}"
+            )
         self.num_experts = num_experts
         self.top_k = num_experts if top_k is None else top_k
         self.normalize = resolve_normalize(normalize, self.top_k, num_experts)
         self.row_sum = row_sum_of_top_k(self.normalize, self.top_k, num_experts)
         self.temperature = as_temperature(temperature)
-        self.hidden = nn.Linear(in_features, hidden)
-        self.query = nn.Linear(hidden, width, bias=False)
+        self.query = query
         self.key = nn.Linear(answer_features, width, bias=False)
 
     def route(self, features: Tensor, answers: Tensor) -> Routing:
-        query = self.query(self.hidden(features.flatten(1)).tanh())  # [B, width]
+        query = self.query(features)  # [B, width]
         keys = self.key(answers)  # [B, E, width]
         logits = (keys @ query.unsqueeze(-1)).squeeze(-1) * keys.shape[-1] ** -0.5
         probs = (logits / self.temperature()).softmax(-1)

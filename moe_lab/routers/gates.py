@@ -88,6 +88,7 @@ class ConvGate(Gate):
         batch_norm: int = 0,
         dropout: float = 0.0,
         init_std: float = 0.02,
+        bfloat16: bool = False,
     ) -> None:
         super().__init__()
         check_gate_sizes(num_experts, init_std)
@@ -97,10 +98,10 @@ class ConvGate(Gate):
             in_shape, channels, hidden, num_experts, padding, batch_norm, dropout
         )
         start_evenly(self.network, in_shape, init_std)
+        self.bfloat16 = bfloat16
 
     def forward(self, features: Tensor) -> Tensor:
-        scores: Tensor = self.network(features)
-        return scores
+        return scores_of(self.network, features, self.bfloat16)
 
 
 @final
@@ -116,6 +117,7 @@ class NetworkGate(Gate):
         hidden: int | Sequence[int] | None = None,
         dropout: float = 0.0,
         init_std: float = 0.02,
+        bfloat16: bool = False,
     ) -> None:
         super().__init__()
         check_gate_sizes(num_experts, init_std)
@@ -123,10 +125,23 @@ class NetworkGate(Gate):
         self.num_experts = num_experts
         self.network = Headed(network, in_shape, num_experts, hidden, dropout)
         start_evenly(self.network, in_shape, init_std)
+        self.bfloat16 = bfloat16
 
     def forward(self, features: Tensor) -> Tensor:
-        scores: Tensor = self.network(features)
-        return scores
+        return scores_of(self.network, features, self.bfloat16)
+
+
+def scores_of(network: ConvNet | Headed, features: Tensor, bfloat16: bool) -> Tensor:
+    """What a network answers, in bfloat16 up to its last layer or as it is. [n, ...] -> [n, E]"""
+    # A router is kept out of autocast, which for a gate of many convolutions costs more than all
+    # the rest: on a CPU with bfloat16 instructions 0.75 against 0.30 s for 256 images of CIFAR-10
+    # and 1.5 million weights, forward and backward. Ties come from rounded scores, and those are
+    # made by the last layer.
+    if not bfloat16:
+        return cast(Tensor, network(features))
+    with torch.autocast(features.device.type, torch.bfloat16):
+        hidden = network.hidden(features)
+    return cast(Tensor, network.head[-1](hidden.float()))
 
 
 @torch.no_grad()

@@ -119,7 +119,10 @@ TINY_GATE = "gate=conv gate.channels=1 gate.padding=0 gate.hidden=[128,32]"
 IMPORTANCE = "loss.terms.importance.weight=0.2"
 SIMILARITY = "loss.terms.sample_similarity.weight=0.2"
 GATE = f"model=standard model.num_experts=5 {TINY} {TINY_GATE} combine=probabilities"
-ATTENTIVE = f"model=attentive model.num_experts=5 {TINY}"
+ATTENTIVE = (
+    f"model=attentive model.num_experts=5 {TINY} gate@router.query=conv router.query.channels=1 "
+    "router.query.padding=0 router.query.hidden=[128,32]"
+)
 # As many parameters as five experts and their gate: wider layers in one network of the same kind.
 ONE_NETWORK = "expert=conv expert.padding=0 expert.channels=8 expert.hidden=[23,32]"
 TINY_EXPERTS = Part(

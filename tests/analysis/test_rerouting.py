@@ -44,7 +44,7 @@ ROUTERS: dict[str, Callable[[], nn.Module]] = {
     "hash": lambda: HashRouter(16, 4, 1),
     "tree": lambda: TreeRouter(16, [2, 2], 1),
     "entropy": lambda: EntropyRouter(4, "top_1"),
-    "attention": lambda: AttentionRouter(16, 5, 4, top_k=2),
+    "attention": lambda: AttentionRouter(LinearGate(16, 8), 8, 5, 4, top_k=2),
 }
 
 

@@ -30,6 +30,25 @@ def test_scores_are_a_convolution_and_two_linear_layers() -> None:
     torch.testing.assert_close(gate(images), expected)
 
 
+def test_in_bfloat16_only_the_scores_are_not_rounded() -> None:
+    torch.manual_seed(0)
+    exact = ConvGate([3, 16, 16], 768, 8, channels=[8, 16], hidden=32, init_std=0.5)
+    rough = ConvGate([3, 16, 16], 768, 8, channels=[8, 16], hidden=32, bfloat16=True)
+    rough.load_state_dict(exact.state_dict())
+    images = torch.randn(64, 768)
+    with torch.autocast("cpu", torch.bfloat16):
+        hidden = exact.network.hidden(images).float()
+    expected = hidden @ exact.network.head[-1].weight.T  # start_evenly leaves the bias at 0
+    with torch.autocast("cpu", enabled=False):  # as in a router
+        scores = rough(images)
+    assert scores.dtype == torch.float32
+    torch.testing.assert_close(scores, expected, rtol=0, atol=1e-6)
+    reference = exact(images).detach()
+    assert 1e-4 < float((scores - reference).abs().max().detach() / reference.std()) < 0.05
+    scores.sum().backward()
+    assert all(weights.grad.dtype == torch.float32 for weights in rough.parameters())
+
+
 def test_features_that_are_not_pixels_are_refused() -> None:
     with pytest.raises(ValueError, match=r"\[1, 28, 28\], 784 values.*128 features.*backbone=flat"):
         ConvGate([1, 28, 28], 128, 4)
