@@ -66,6 +66,22 @@ def print_summary(summary: dict[str, Any]) -> None:
     for label, text in summary_rows(summary):
         table.add_row(label, text)
     Console().print(table)
+    print_layers(layer_rows(summary))
+
+
+def print_layers(rows: Sequence[tuple[str, ...]]) -> None:
+    """The routing of each layer, without the columns that nothing was measured for."""
+    if not rows:
+        return
+    table = Table("routed layer", title="routing, layer by layer", title_justify="left")
+    cells = list(zip(*rows, strict=True))
+    shown = [any(column) for column in cells[1:]]
+    for (label, *_), wanted in zip(LAYER_COLUMNS, shown, strict=True):
+        if wanted:
+            table.add_column(label, justify="right")
+    for name, *values in rows:
+        table.add_row(name, *(v for v, wanted in zip(values, shown, strict=True) if wanted))
+    Console().print(table)
 
 
 def summary_rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
@@ -95,6 +111,33 @@ def summary_rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
         ("data", f"{summary.get('dataset')} ({summary.get('data_fingerprint')})"),
     ]
     return [(label, text) for label, text in rows if text is not None]
+
+
+# What a routed layer is told by: the column, the metric behind it, its form and scale.
+LAYER_COLUMNS = (
+    ("load, CV", "load_cv", ".3f", 1),
+    ("largest share, %", "max_load_share", ".1f", 100),
+    ("dead", "dead_experts", ".0f", 1),
+    ("dropped, %", "dropped_share", ".1f", 100),
+    ("H_s, bits", "routing_entropy", ".3f", 1),
+    ("H_u, bits", "usage_entropy", ".3f", 1),
+    ("I(E;Y), bits", "mutual_information", ".3f", 1),
+    ("by chance", "mutual_information_null", ".3f", 1),
+)
+
+
+def layer_rows(summary: dict[str, Any]) -> list[tuple[str, ...]]:
+    """A line a routed layer, where a model has several; an empty cell was not measured."""
+    layers = [name.removesuffix("_load_cv") for name in summary if name.endswith("_load_cv")]
+    rows = []
+    for layer in layers:
+        values = [summary.get(f"{layer}_{metric}") for _, metric, _, _ in LAYER_COLUMNS]
+        shown = [
+            "" if value is None else f"{value * scale:{form}}"
+            for value, (_, _, form, scale) in zip(values, LAYER_COLUMNS, strict=True)
+        ]
+        rows.append((layer, *shown))
+    return rows
 
 
 def print_values(title: str, values: dict[str, Any]) -> None:

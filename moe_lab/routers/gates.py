@@ -98,10 +98,10 @@ class ConvGate(Gate):
             in_shape, channels, hidden, num_experts, padding, batch_norm, dropout
         )
         start_evenly(self.network, in_shape, init_std)
-        self.bfloat16 = bfloat16
+        self.in_bfloat16 = bfloat16
 
     def forward(self, features: Tensor) -> Tensor:
-        return scores_of(self.network, features, self.bfloat16)
+        return scores_of(self.network, features, self.in_bfloat16)
 
 
 @final
@@ -125,10 +125,10 @@ class NetworkGate(Gate):
         self.num_experts = num_experts
         self.network = Headed(network, in_shape, num_experts, hidden, dropout)
         start_evenly(self.network, in_shape, init_std)
-        self.bfloat16 = bfloat16
+        self.in_bfloat16 = bfloat16
 
     def forward(self, features: Tensor) -> Tensor:
-        return scores_of(self.network, features, self.bfloat16)
+        return scores_of(self.network, features, self.in_bfloat16)
 
 
 def scores_of(network: ConvNet | Headed, features: Tensor, bfloat16: bool) -> Tensor:

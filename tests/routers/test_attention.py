@@ -73,7 +73,7 @@ def test_a_query_of_the_published_trunk_has_the_published_parameters() -> None:
 def test_impossible_sizes_are_refused() -> None:
     with pytest.raises(ValueError, match=r"query gives 4 numbers, but router.width is 8"):
         AttentionRouter(MLPGate(D, 8, 4), 8, C, 4)
-    with pytest.raises(ValueError, match="router.num_experts must be at least 1, got 0"):
+    with pytest.raises(ValueError, match=r"router.num_experts must be at least 1, got 0"):
         attentive(0)
     with pytest.raises(ValueError, match=r"top_k must be in 1..num_experts = 1..4, got 5"):
         attentive(4, top_k=5)
