@@ -49,12 +49,18 @@ def ending(summary: Mapping[str, Any]) -> Iterator[str]:
         yield "The run has left no result: it is still going, or was killed."
     elif status == "failed":
         yield f"The run failed: {summary.get('error', 'no reason was recorded')}"
-    elif status == "interrupted":
+    elif status in ("interrupted", "pruned"):
         epochs = summary.get("epochs", 0)
         count = f"{epochs} epoch{'' if epochs == 1 else 's'}"
-        yield f"The run was stopped after {count}, so the test images were not read."
+        why = "" if status == "interrupted" else ", as worse than other trials at the same step"
+        yield f"The run was stopped after {count}{why}, so the test images were not read."
         if summary.get("val_accuracy") is not None:
             yield f"Its last validation gave {percent(summary['val_accuracy'])}."
+    elif summary.get("test_accuracy") is None and summary.get("val_accuracy") is not None:
+        yield (
+            f"It is right on {percent(summary['val_accuracy'])} of the validation images; a trial "
+            "of a search does not read the test images."
+        )
 
 
 def wilson_interval(accuracy: float, num_images: int) -> tuple[float, float]:

@@ -99,6 +99,15 @@ def test_an_unfinished_run_is_not_given_a_result() -> None:
         "The run was stopped after 1 epoch, so the test images were not read. "
         "Its last validation gave 50.0 %."
     )
+    pruned = {"status": "pruned", "epochs": 2, "val_accuracy": 0.25}
+    assert verdict(pruned, {}) == (
+        "The run was stopped after 2 epochs, as worse than other trials at the same step, so the "
+        "test images were not read. Its last validation gave 25.0 %."
+    )
+    assert verdict({"status": "done", "val_accuracy": 0.75}, {}) == (
+        "It is right on 75.0 % of the validation images; a trial of a search does not read the "
+        "test images."
+    )
     assert verdict({"status": "failed", "error": "no space"}, {}) == "The run failed: no space"
     assert verdict({}, {}).startswith("The run has left no result")
 
