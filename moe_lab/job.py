@@ -16,15 +16,17 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from moe_lab import composition, console
+from moe_lab.callbacks import Pruning
 from moe_lab.data import ImageData
 from moe_lab.errors import ConfigError, DataUnavailable, UserError
+from moe_lab.examining import validation_only
 from moe_lab.ranks import is_first_process
 from moe_lab.run_directory import RunDirectory
 from moe_lab.sandbox import sandbox
-from moe_lab.searching.trial import TrialRun, judge_of, trial_number
+from moe_lab.searching.trial import judge_of, trial_number
 from moe_lab.sweeping.jobs import NOT_ASKED
-from moe_lab.sweeping.resuming import ResumableRun, signalled
-from moe_lab.training import Interrupted
+from moe_lab.sweeping.resuming import signalled
+from moe_lab.training import Interrupted, TrainingRun
 
 log = logging.getLogger("moe_lab")
 PROGRAM = "moe_lab.train"
@@ -90,7 +92,7 @@ def run_job(config: DictConfig, resume: bool = False) -> JobResult:
     return JobResult(overrides, str(directory.path), code, summary)
 
 
-def prepare(config: DictConfig, directory: RunDirectory, resume: bool = False) -> ResumableRun:
+def prepare(config: DictConfig, directory: RunDirectory, resume: bool = False) -> TrainingRun:
     """Read the data, falling back to the installed digits where the configuration allows it."""
     hydra = HydraConfig.get()
     chosen = OmegaConf.to_container(hydra.runtime.choices)
@@ -111,9 +113,13 @@ def prepare(config: DictConfig, directory: RunDirectory, resume: bool = False) -
         choices["dataset"], choices["dataset_requested"] = fallback, choices["dataset"]
         data = read(config)
     number = trial_number(hydra)
-    if number is not None:
-        return TrialRun(config, data, choices, resume, judge_of(hydra, number))
-    return ResumableRun(config, data, choices, resume)
+    if number is None:
+        return TrainingRun(config, data, choices, resume=resume)
+    # First of all callbacks, so that the checkpoint of an epoch knows that the trial was pruned.
+    pruning = [Pruning(judge_of(hydra, number))]
+    return TrainingRun(
+        config, data, choices, resume=resume, examine=validation_only, callbacks=pruning
+    )
 
 
 def read(config: DictConfig) -> ImageData:

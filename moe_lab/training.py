@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from lightning import Trainer, seed_everything
-from omegaconf import DictConfig, OmegaConf
+from lightning import Callback, Trainer, seed_everything
+from omegaconf import DictConfig
 
 from moe_lab import composition, console, costs
-from moe_lab.callbacks import CollapseAlarm, Stopwatch
+from moe_lab.callbacks import CollapseAlarm, Pruning, Stopwatch
 from moe_lab.classifier import Classifier
 from moe_lab.compiling import compile_model
 from moe_lab.data import ImageData
 from moe_lab.environment import describe_environment
+from moe_lab.examining import Examine, validation_and_test
 from moe_lab.loggers import JSONLinesLogger
 from moe_lab.loggers.wandb import finish_run
 from moe_lab.ranks import is_first_process
@@ -24,9 +26,10 @@ from moe_lab.report import write_report
 from moe_lab.restore import load_weights
 from moe_lab.run_directory import RunDirectory, config_hash
 from moe_lab.starting import freeze, start_from
+from moe_lab.sweeping import resuming
+from moe_lab.sweeping.resuming import plain
 
 log = logging.getLogger("moe_lab")
-INTERRUPTED = {None: 143, 1: 130}  # what Lightning exits with after SIGTERM and after Ctrl-C
 
 
 class Interrupted(Exception):
@@ -52,26 +55,48 @@ class TrainingRun:
     3. training, with a validation after every epoch
     4. the best weights are validated and tested, unless a signal ended the training
     5. summary.json says what came out, tables.json what the test saw in detail
+
+    With `resume` a run that is done is left as it is, an interrupted one goes on after its last
+    epoch, one that failed or has no whole epoch starts again. `examine` is step 4. `callbacks` come
+    before those of the configuration. `notes` are for whoever runs it to say more in the summary.
     """
 
-    def __init__(self, config: DictConfig, data: ImageData, choices: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        config: DictConfig,
+        data: ImageData,
+        choices: dict[str, Any],
+        *,
+        resume: bool = False,
+        examine: Examine = validation_and_test,
+        callbacks: Sequence[Callback] = (),
+    ) -> None:
         self.config, self.data, self.choices = config, data, choices
+        self.resume, self.examine, self.callbacks = resume, examine, callbacks
         self.directory = RunDirectory(config.run_dir)
+        self.checkpoint: Path | None = None  # to go on from
         self.stopwatch = Stopwatch()
         self.loggers: list[Any] = []
         self.plain: dict[str, Any] = {}
+        self.notes: dict[str, Any] = {}
 
     def run(self) -> dict[str, Any]:
-        """The summary of the run; raises Interrupted after a signal."""
+        """The summary of the run, or of the one that was done before; raises Interrupted after a
+        signal.
+        """
         composition.fill_in_data(self.config, self.data)
+        if self.resume and self.directory.config.is_file():
+            summary = resuming.done_before(self.directory, plain(self.config))
+            if summary is not None:
+                return summary
+            self.checkpoint = resuming.go_on_from(self.directory)
         seed_everything(self.config.seed, verbose=False)
         self.record_start()
         exit_code = 1
         try:
             classifier, trainer = self.build()
             stopped = self.fit(trainer, classifier)
-            status = "interrupted" if stopped else "done"
-            summary = self.summarise(status, trainer, classifier)
+            summary = self.summarise(self.status(stopped), trainer, classifier)
             exit_code = stopped  # only now: a failure in the test is a failure of the run
             if stopped:
                 raise Interrupted(stopped, summary)
@@ -80,10 +105,15 @@ class TrainingRun:
             for logger in self.loggers:
                 finish_run(logger, exit_code)
 
+    def status(self, stopped: int) -> str:
+        """How the training ended, for its summary."""
+        if stopped:
+            return "interrupted"
+        pruned = any(c.is_pruned for c in self.callbacks if isinstance(c, Pruning))
+        return "pruned" if pruned else "done"
+
     def record_start(self) -> None:
-        resolved = OmegaConf.to_container(self.config, resolve=True)
-        assert isinstance(resolved, dict)
-        self.plain = {str(key): value for key, value in resolved.items()}
+        self.plain = plain(self.config)
         if is_first_process():
             log.info("%s", console.print_config(self.config, self.choices))
         self.directory.write_config(self.plain)
@@ -107,8 +137,11 @@ class TrainingRun:
         ]
         for logger in self.loggers:
             logger.log_hyperparams({**self.plain, "choices": self.choices})
-        callbacks = [*composition.build_callbacks(self.config), self.stopwatch]
+        configured = composition.build_callbacks(self.config)
+        callbacks = [*self.callbacks, *configured, self.stopwatch]
         trainer = composition.build_trainer(self.config, callbacks, self.loggers)
+        # After the checkpoint callback, which Lightning moves behind all others.
+        trainer.callbacks.append(resuming.memory_of(self.directory))  # type: ignore[attr-defined]
         if self.config.get("compile"):
             compile_model(classifier.model, trainer.strategy.root_device)
         return classifier, trainer
@@ -125,10 +158,12 @@ class TrainingRun:
     def fit(self, trainer: Trainer, classifier: Classifier) -> int:
         """0, or the exit code of the signal that ended the training."""
         try:
-            trainer.fit(classifier, datamodule=self.data)
+            trainer.fit(classifier, datamodule=self.data, ckpt_path=self.checkpoint)
         except SystemExit as stop:
-            code = stop.code if stop.code in INTERRUPTED else 1
-            return INTERRUPTED[code]
+            code = resuming.signalled(stop)
+            if code is None:
+                raise
+            return code
         except KeyboardInterrupt:
             return 130
         return 130 if trainer.interrupted else 0
@@ -146,7 +181,7 @@ class TrainingRun:
         spent = self.costs(classifier)
         for logger in self.loggers:
             logger.log_metrics(spent, trainer.global_step)
-        summary = {**self.identity(status), **measured, **spent}
+        summary = {**self.identity(status), **measured, **spent, **self.notes}
         alarms = [c for c in trainer.callbacks if isinstance(c, CollapseAlarm)]  # type: ignore[attr-defined]
         if alarms and alarms[0].stop_reason is not None:
             summary["stopped"] = alarms[0].stop_reason
@@ -167,23 +202,8 @@ class TrainingRun:
             print(f"report.html could not be built: see {self.directory.log}", flush=True)
 
     def evaluate(self, trainer: Trainer, classifier: Classifier) -> dict[str, Any]:
-        """Validation and test of the best weights; the one time that test images are read."""
-        validated = trainer.validate(classifier, datamodule=self.data, verbose=False)[0]
-        tested = trainer.test(classifier, datamodule=self.data, verbose=False)[0]
-        tables = {**classifier.evaluation.tables(), "class_names": list(self.data.class_names)}
-        self.directory.write_json(self.directory.tables, tables)
-        routing = {
-            name.removeprefix("test_"): value
-            for name, value in tested.items()
-            if name not in ("test_accuracy", "test_loss")
-        }
-        return {
-            "test_accuracy": tested["test_accuracy"],
-            "test_loss": tested["test_loss"],
-            "val_accuracy": validated["val_accuracy"],
-            "val_loss": validated["val_loss"],
-            **routing,
-        }
+        """What the best weights are worth."""
+        return self.examine(trainer, classifier, self.data, self.directory)
 
     def identity(self, status: str) -> dict[str, Any]:
         """What the run was, whatever came out of it."""

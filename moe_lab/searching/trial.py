@@ -1,4 +1,4 @@
-"""One trial: a training run that answers to a search and leaves the test images alone.
+"""Who judges a trial: a training run that answers to a search and leaves the test images alone.
 
 The test is skipped, not only hidden: with a test accuracy in each of twenty summaries the best
 could be picked by it, and the number would be no test any more. The search prints the command
@@ -11,39 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from hydra.utils import instantiate
-from lightning import Trainer
 from omegaconf import OmegaConf
 
-from moe_lab.callbacks.pruning import Judge, Pruning
-from moe_lab.classifier import Classifier
-from moe_lab.data import ImageData
 from moe_lab.searching.study import open_study
-from moe_lab.sweeping.resuming import ResumableRun
-
-
-class TrialRun(ResumableRun):
-    """A ResumableRun that may be pruned and measures the validation images only."""
-
-    def __init__(
-        self, config: Any, data: ImageData, choices: dict[str, Any], resume: bool, judge: Judge
-    ) -> None:
-        super().__init__(config, data, choices, resume)
-        self.pruning = Pruning(judge)
-
-    def build(self) -> tuple[Classifier, Trainer]:
-        classifier, trainer = super().build()
-        # First, so that a checkpoint of this epoch knows that the trial was pruned.
-        trainer.callbacks.insert(0, self.pruning)  # type: ignore[attr-defined]
-        return classifier, trainer
-
-    def summarise(self, status: str, trainer: Trainer, classifier: Classifier) -> dict[str, Any]:
-        is_pruned = status == "done" and self.pruning.is_pruned
-        return super().summarise("pruned" if is_pruned else status, trainer, classifier)
-
-    def evaluate(self, trainer: Trainer, classifier: Classifier) -> dict[str, Any]:
-        """Validation of the best weights."""
-        validated = trainer.validate(classifier, datamodule=self.data, verbose=False)[0]
-        return {name: validated[name] for name in ("val_accuracy", "val_loss")}
 
 
 class StudyJudge:

@@ -19,11 +19,12 @@ from moe_lab.errors import UserError
 from moe_lab.job import quieten_lightning, read, report, settle
 from moe_lab.run_directory import RunDirectory
 from moe_lab.sandbox import sandbox
-from moe_lab.seed_batch.member import Member, MemberRun
+from moe_lab.seed_batch.member import Member
 from moe_lab.seed_batch.probe import probe
 from moe_lab.seed_batch.refusals import CannotBatch, refuse_parts, refuse_settings
 from moe_lab.seed_batch.speed import Speed, measure
 from moe_lab.seed_batch.training import fit, stack
+from moe_lab.training import TrainingRun
 
 log = logging.getLogger("moe_lab")
 Line = Sequence[str]
@@ -77,7 +78,8 @@ class SeedBatchTask:
             members = [Member(run) for run in runs]
         for member in members:
             refuse_parts(member.classifier, member.trainer)
-            member.run.seeds_together = len(members)
+            # Each one's `train_seconds` is its part, the shared time divided by them.
+            member.run.notes["seeds_together"] = len(members)
         classifiers = [member.classifier for member in members]
         images, target = stack([next(iter(member.images)) for member in members])
         probe(classifiers, images, target)
@@ -93,7 +95,7 @@ class SeedBatchTask:
                 report(member.finish(steps, member.run.stopwatch.epochs), member.run.directory)
         return Outcome(None, speed)
 
-    def runs(self) -> Generator[MemberRun, None, None]:
+    def runs(self) -> Generator[TrainingRun, None, None]:
         """A run a line; the images are read once."""
         hydra = HydraConfig.get()
         chosen = OmegaConf.to_container(hydra.runtime.choices)
@@ -108,7 +110,7 @@ class SeedBatchTask:
             data = read(config) if data is None else copy.copy(data)
             data.seed = config.seed  # of order and augmentation; the split has a seed of its own
             with command_line("train", line), logged_to([directory]):
-                yield MemberRun(config, data, dict(choices))
+                yield TrainingRun(config, data, dict(choices))
 
 
 @contextmanager

@@ -18,29 +18,16 @@ from torch import Tensor
 from moe_lab import composition
 from moe_lab.callbacks import CollapseAlarm, HealthMonitor
 from moe_lab.callbacks.progress import SHOWN
-from moe_lab.classifier import Classifier
 from moe_lab.data.resident import ResidentLoader
 from moe_lab.training import TrainingRun
 
 log = logging.getLogger("moe_lab")
 
 
-class MemberRun(TrainingRun):
-    """A TrainingRun whose training is shared: `seeds_together` in its summary says among how many.
-
-    `train_seconds` is then its part, the shared time divided by them.
-    """
-
-    seeds_together = 1
-
-    def costs(self, classifier: Classifier) -> dict[str, Any]:
-        return {**super().costs(classifier), "seeds_together": self.seeds_together}
-
-
 class Member:
     """What of a seed is its own while several train together."""
 
-    def __init__(self, run: MemberRun) -> None:
+    def __init__(self, run: TrainingRun) -> None:
         composition.fill_in_data(run.config, run.data)
         lightning.seed_everything(run.config.seed, verbose=False)
         run.record_start()

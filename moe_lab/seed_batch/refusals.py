@@ -13,6 +13,7 @@ from moe_lab.callbacks.checkpoint import ConfirmWritten
 from moe_lab.callbacks.figures import Figures
 from moe_lab.classifier import Classifier
 from moe_lab.schedules import Schedule
+from moe_lab.sweeping.memory import Memory
 
 # What the loop for several seeds reads itself, and what it takes for granted.
 READ = {
@@ -31,8 +32,9 @@ TAKEN_FOR_GRANTED: dict[str, Any] = {
     "check_val_every_n_epoch": 1,
     "detect_anomaly": False,
 }
+# Memory has nothing to do: seeds that train together cannot be interrupted and go on.
 SERVED: tuple[type[Callback], ...] = (
-    ModelCheckpoint, ConfirmWritten, ProgressLines, Stopwatch, HealthMonitor,
+    ModelCheckpoint, ConfirmWritten, ProgressLines, Stopwatch, HealthMonitor, Memory,
 )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""A training run that can go on where an earlier one with the same configuration stopped."""
+"""How a training run goes on where an earlier one with the same configuration stopped."""
 
 from __future__ import annotations
 
@@ -6,83 +6,51 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from lightning import Trainer
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from omegaconf import OmegaConf
 
-from moe_lab import composition
-from moe_lab.classifier import Classifier
 from moe_lab.configuration.tree import spell
-from moe_lab.data import ImageData
 from moe_lab.errors import ConfigError
 from moe_lab.restore import read_checkpoint
 from moe_lab.run_directory import NOT_HASHED, RunDirectory, config_hash
 from moe_lab.sweeping.memory import KEY, Memory
 from moe_lab.sweeping.states import Stopped, clear, recorded_state
-from moe_lab.training import TrainingRun
 
 log = logging.getLogger("moe_lab")
 LAST_OF_EPOCH = b'"train_epoch_loss"'
 
 
-class ResumableRun(TrainingRun):
-    """A TrainingRun whose last.ckpt holds all that is needed to go on exactly.
+def memory_of(directory: RunDirectory) -> Memory:
+    """The callback that makes last.ckpt hold all that is needed to go on exactly."""
+    return Memory((directory.metrics, directory.path / "health.jsonl"))
 
-    With `resume`: done runs are left as they are, interrupted ones go on after their last epoch,
-    failed ones and those without a whole epoch start again.
+
+def done_before(directory: RunDirectory, asked: dict[str, Any]) -> dict[str, Any] | None:
+    """The summary of the run in a folder, if it is done; refuses one of another configuration."""
+    refuse_changed(directory, asked)
+    if recorded_state(directory.path).status != "done":
+        return None
+    print("this run is complete; nothing was done", flush=True)
+    return directory.read_summary()
+
+
+def go_on_from(directory: RunDirectory) -> Path | None:
+    """The checkpoint of an interrupted run to go on from, after its last whole epoch.
+
+    Without one, and after a failure, the folder is emptied for a new start.
     """
-
-    def __init__(
-        self, config: Any, data: ImageData, choices: dict[str, Any], resume: bool = False
-    ) -> None:
-        super().__init__(config, data, choices)
-        self.resume = resume
-        self.checkpoint: Path | None = None
-        self.memory = Memory((self.directory.metrics, self.directory.path / "health.jsonl"))
-
-    def run(self) -> dict[str, Any]:
-        """The summary of the run, or of the one that was done before."""
-        if self.resume and self.directory.config.is_file():
-            composition.fill_in_data(self.config, self.data)
-            refuse_changed(self.directory, plain(self.config))
-            if recorded_state(self.directory.path).status == "done":
-                print("this run is complete; nothing was done", flush=True)
-                return self.directory.read_summary()
-            self.checkpoint = self.go_on_from()
-        return super().run()
-
-    def go_on_from(self) -> Path | None:
-        """The checkpoint to go on from; without one the folder is emptied for a new start."""
-        last = self.directory.checkpoint("last")
-        failed = recorded_state(self.directory.path).status in ("failed", "pruned")
-        memory = None if failed else read_memory(last)
-        if memory is None:
-            clear(self.directory.path)
-            return None
-        self.directory.summary.unlink(missing_ok=True)
-        for name, size in memory["sizes"].items():
-            cut(self.directory.path / name, size)
-        log.info("going on from %s", last)
-        print(f"going on from {last}", flush=True)
-        return last
-
-    def build(self) -> tuple[Classifier, Trainer]:
-        classifier, trainer = super().build()
-        trainer.callbacks.append(self.memory)  # type: ignore[attr-defined]
-        return classifier, trainer
-
-    def fit(self, trainer: Trainer, classifier: Classifier) -> int:
-        """0, or the exit code of the signal that ended the training."""
-        try:
-            trainer.fit(classifier, datamodule=self.data, ckpt_path=self.checkpoint)
-        except SystemExit as stop:
-            code = signalled(stop)
-            if code is None:
-                raise
-            return code
-        except KeyboardInterrupt:
-            return 130
-        return 130 if trainer.interrupted else 0
+    last = directory.checkpoint("last")
+    failed = recorded_state(directory.path).status in ("failed", "pruned")
+    memory = None if failed else read_memory(last)
+    if memory is None:
+        clear(directory.path)
+        return None
+    directory.summary.unlink(missing_ok=True)
+    for name, size in memory["sizes"].items():
+        cut(directory.path / name, size)
+    log.info("going on from %s", last)
+    print(f"going on from {last}", flush=True)
+    return last
 
 
 def signalled(stop: SystemExit) -> int | None:
