@@ -37,6 +37,8 @@ def test_the_tiny_experts_have_the_published_sizes(train: Train) -> None:
         ("modular_mnist10", "[1,28,28]", 40_048),
         ("seed_003", "[1,28,28]", 40_048),
         ("modular_cifar10", "[3,32,32]", 1_607_726),
+        # A query of 32 numbers in place of ten scores, and keys of ten.
+        ("modular_cifar10_attentive", "[3,32,32]", 1_607_726 + 22 * (32 + 1) + 32 * 10),
     ):
         _, run = train(f"experiment={experiment}", *FEW, f"dataset.size={size}", small=False)
         assert json.loads((run / "summary.json").read_text())["params_total"] == params

@@ -33,13 +33,17 @@ class LongRun:
     on_cifar10: bool = True
 
 
-TWIN = ("experiment=cifar10_best", "model=dense", "loss=task")
+# Of the same FLOPs: one head of 264 units for a router and two experts of 128.
+TWIN = ("experiment=cifar10_best", "model=dense", "loss=task", "expert.hidden=264")
 PARTS: dict[str, dict[str, LongRun]] = {
     "cifar10_best": {
         "mixture": LongRun(("experiment=cifar10_best",)),
         "twin": LongRun(TWIN),
     },
-    "modular_cifar10": {"gate": LongRun(("experiment=modular_cifar10",))},
+    "modular_cifar10": {
+        "gate": LongRun(("experiment=modular_cifar10",)),
+        "attentive": LongRun(("experiment=modular_cifar10_attentive",)),
+    },
     "modular_mnist10": {
         "ours": LongRun(("experiment=modular_mnist10",), 5, on_cifar10=False),
         "published": LongRun(("experiment=seed_003",), 5, on_cifar10=False),
