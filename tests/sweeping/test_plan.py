@@ -74,7 +74,7 @@ def test_time_grows_with_epochs_and_is_near_what_training_takes(
     short, long = (entry.found for entry in entries)
     assert not isinstance(short, str)
     assert not isinstance(long, str)
-    assert 4 < long.seconds / short.seconds < 25
+    assert 2 < long.seconds / short.seconds < 25  # loose, as below
     _, run = train(*size, "trainer.max_epochs=20")
     measured = read_json(run / "summary.json")["train_seconds"]  # without validation
     assert measured / 3 < long.seconds < 5 * measured  # loose: other work shares the machine
