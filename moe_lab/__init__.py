@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from moe_lab.torchvision_guard import install as _install_torchvision_guard
+from moe_lab.data.torchvision_guard import install as _install_torchvision_guard
 
 if TYPE_CHECKING:
-    from moe_lab.restore import load as load
+    from moe_lab.training.checkpoints import load as load
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "load"]
@@ -19,7 +19,7 @@ _install_torchvision_guard()
 def __getattr__(name: str) -> Any:
     """Import `load` on first use, so that `import moe_lab` does not import torch."""
     if name == "load":
-        from moe_lab.restore import load
+        from moe_lab.training.checkpoints import load
 
         return load
     raise AttributeError(f"module 'moe_lab' has no attribute {name!r}")

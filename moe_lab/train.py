@@ -9,12 +9,12 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from moe_lab.configuration.launch import check_folder, launch
+from moe_lab.config.launch import check_folder, launch
 from moe_lab.errors import ConfigError
-from moe_lab.ranks import is_first_process
-from moe_lab.searching.sweeper import register_sweeper
-from moe_lab.sweeping.line import TrainLine
-from moe_lab.sweeping.task import TrainTask
+from moe_lab.sweeps.line import TrainLine
+from moe_lab.sweeps.search.sweeper import register_sweeper
+from moe_lab.sweeps.task import TrainTask
+from moe_lab.training.ranks import is_first_process
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

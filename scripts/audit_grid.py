@@ -29,9 +29,9 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from moe_lab.auditing import audit, compose_subject
-from moe_lab.configuration.assembly import assemble
-from moe_lab.configuration.help import options
+from moe_lab.analysis.audit import audit, compose_subject
+from moe_lab.config.assembly import assemble
+from moe_lab.config.help import options
 from moe_lab.errors import UserError
 
 SMALL = ("dataset=synthetic", "dataset.size=[1,8,12]", "num_images=32")

@@ -39,7 +39,7 @@ Train = Callable[..., tuple[int, Path]]
 @pytest.fixture(autouse=True)
 def apart() -> Iterator[None]:
     """No test leaves Lightning's switches, seeds or variables to the next one."""
-    from moe_lab.sandbox import sandbox
+    from moe_lab.training.sandbox import sandbox
 
     with sandbox():
         yield

@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from moe_lab.classifier import Classifier
 from moe_lab.outputs import IterativeOutput, MixtureOutput, Output
+from moe_lab.training.classifier import Classifier
 
 Floats = NDArray[np.float32]
 Whole = NDArray[np.int64]

@@ -22,10 +22,10 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from moe_lab.configuration.location import configuration_folder
-from moe_lab.configuration.resolvers import register_resolvers
-from moe_lab.configuration.tree import rules_of
-from moe_lab.run_directory import NOT_HASHED, config_hash
+from moe_lab.config.location import configuration_folder
+from moe_lab.config.resolvers import register_resolvers
+from moe_lab.config.tree import rules_of
+from moe_lab.training.run_directory import NOT_HASHED, config_hash
 
 MISSING = object()
 NOT_CHOSEN = {"dataset_requested", "logger"}  # entries of `choices` that do not shape a run

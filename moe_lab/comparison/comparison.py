@@ -13,7 +13,7 @@ from moe_lab.comparison.runs import Group, LeftOut, find_runs, group_runs
 from moe_lab.comparison.statistics import LEVEL, Estimate, estimate
 from moe_lab.comparison.verdict import MatchAnswers, Verdict, judge
 from moe_lab.errors import ConfigError
-from moe_lab.run_directory import RunDirectory
+from moe_lab.training.run_directory import RunDirectory
 
 
 @dataclass(frozen=True)

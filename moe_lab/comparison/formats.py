@@ -10,10 +10,10 @@ import pandas as pd
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
+from moe_lab.analysis.plots import accuracy_against_cost, box_plots, save
 from moe_lab.comparison.comparison import Comparison
 from moe_lab.comparison.tables import group_numbers, group_texts, pair_texts, verdict_numbers
-from moe_lab.plots import accuracy_against_cost, box_plots, save
-from moe_lab.run_directory import write_atomically
+from moe_lab.training.run_directory import write_atomically
 
 STAR = "A star marks groups that no other group beats in both this cost and the measure."
 

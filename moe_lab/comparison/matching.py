@@ -11,12 +11,11 @@ import torch
 from omegaconf import DictConfig
 from torch import Tensor
 
-from moe_lab import costs
-from moe_lab.auditing import fill_in_statistics
+from moe_lab.analysis.audit import fill_in_statistics
 from moe_lab.comparison.command import choices_to_values, compose_training, hydra_value, select
-from moe_lab.composition import build_classifier
 from moe_lab.errors import ConfigError
-from moe_lab.models import Model
+from moe_lab.models import Model, costs
+from moe_lab.training.build import build_classifier
 
 NUM_IMAGES = 256
 WIDEST = 2**20

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from omegaconf import OmegaConf
 
+from moe_lab.analysis.opened_run import open_run
 from moe_lab.analysis.records import collect
 from moe_lab.comparison.runs import Group
 from moe_lab.comparison.statistics import McNemar, mcnemar
-from moe_lab.evaluation import open_run
-from moe_lab.run_directory import RunDirectory
+from moe_lab.training.run_directory import RunDirectory
 
 FILE = "predictions_test.npz"
 

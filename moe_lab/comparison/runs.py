@@ -12,7 +12,7 @@ from typing import Any
 
 from moe_lab.comparison.command import MISSING, Recipe, find, find_recipe, hydra_value
 from moe_lab.errors import ConfigError
-from moe_lab.run_directory import RunDirectory
+from moe_lab.training.run_directory import RunDirectory
 
 RECORDS = ("environment.json", "summary.json")  # either shows that a run was started here
 

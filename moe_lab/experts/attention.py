@@ -8,10 +8,10 @@ from typing import final
 
 from torch import Tensor, nn
 
-from moe_lab.dispatch.plan import Plan
-from moe_lab.dispatch.stacked import StackedLinear
+from moe_lab.dispatch import Plan
 from moe_lab.experts.bank import ExpertBank, equal_share, first_layer, normalise
 from moe_lab.networks.perceptron import activation_module, check_dropout, check_positive
+from moe_lab.networks.stacked import StackedLinear
 
 
 @final

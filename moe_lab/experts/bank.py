@@ -7,9 +7,9 @@ from abc import ABC, abstractmethod
 from torch import Tensor, nn
 from torch.nn import functional
 
-from moe_lab.dispatch.plan import Plan
-from moe_lab.dispatch.stacked import StackedLinear
+from moe_lab.dispatch import Plan
 from moe_lab.networks.perceptron import check_positive
+from moe_lab.networks.stacked import StackedLinear
 
 
 class ExpertBank(nn.Module, ABC):

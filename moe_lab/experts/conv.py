@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from moe_lab.dispatch.plan import Plan
+from moe_lab.dispatch import Plan
 from moe_lab.experts.bank import ExpertBank
 from moe_lab.experts.expert_list import answer_in_turn
 from moe_lab.networks import ConvNet

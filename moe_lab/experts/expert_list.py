@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from moe_lab.dispatch.plan import Plan
+from moe_lab.dispatch import Plan
 from moe_lab.experts.bank import ExpertBank
 from moe_lab.networks import perceptron
 

@@ -8,7 +8,7 @@ from typing import final
 
 from torch import Tensor, nn
 
-from moe_lab.dispatch.plan import Plan
+from moe_lab.dispatch import Plan
 from moe_lab.experts.bank import ExpertBank
 from moe_lab.experts.expert_list import ExpertList
 

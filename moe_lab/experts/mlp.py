@@ -7,10 +7,10 @@ from typing import cast, final
 
 from torch import Tensor, nn
 
-from moe_lab.dispatch.plan import Plan
-from moe_lab.dispatch.stacked import StackedLinear, relu_perceptron
+from moe_lab.dispatch import Plan
 from moe_lab.experts.bank import ExpertBank, equal_share
 from moe_lab.networks.perceptron import activation_module, check_dropout, hidden_widths
+from moe_lab.networks.stacked import StackedLinear, relu_perceptron
 
 
 @final

@@ -8,11 +8,11 @@ from typing import final
 
 from torch import Tensor
 
-from moe_lab.dispatch.plan import Plan
-from moe_lab.dispatch.stacked import StackedLinear
+from moe_lab.dispatch import Plan
 from moe_lab.experts.bank import ExpertBank
 from moe_lab.experts.mlp import MLPExperts
 from moe_lab.networks.perceptron import check_positive
+from moe_lab.networks.stacked import StackedLinear
 
 
 @final

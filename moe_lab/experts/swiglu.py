@@ -7,10 +7,10 @@ from typing import final
 from torch import Tensor, nn
 from torch.nn import functional
 
-from moe_lab.dispatch.plan import Plan
-from moe_lab.dispatch.stacked import StackedLinear
+from moe_lab.dispatch import Plan
 from moe_lab.experts.bank import ExpertBank, equal_share, first_layer
 from moe_lab.networks.perceptron import check_dropout, check_positive
+from moe_lab.networks.stacked import StackedLinear
 
 
 @final

@@ -9,7 +9,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from moe_lab.dispatch.plan import Plan
+from moe_lab.dispatch import Plan
 from moe_lab.experts.bank import ExpertBank
 from moe_lab.experts.mlp import MLPExperts
 

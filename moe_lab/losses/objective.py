@@ -13,8 +13,8 @@ from moe_lab.losses.term import Term
 from moe_lab.losses.uncertainty import Uncertainty
 from moe_lab.losses.weight import Weight
 from moe_lab.losses.whole_batch import whole_batch
+from moe_lab.networks.progress import FollowsProgress
 from moe_lab.outputs import Output
-from moe_lab.progress import FollowsProgress
 
 
 @dataclass(frozen=True)

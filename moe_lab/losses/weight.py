@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from moe_lab import progress
+from moe_lab.networks import progress
 
 CURVES = ("constant", *progress.CURVES)
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, distributed
 
 from moe_lab.outputs import MixtureOutput, Output
-from moe_lab.ranks import world_size
+from moe_lab.training.ranks import world_size
 
 BATCH_SECOND = ("pass_log_probs", "modulation_norm", "halting", "predicted_error")  # [T, B, ...]
 Change = Callable[[str, Tensor], Tensor]

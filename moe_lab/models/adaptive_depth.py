@@ -8,9 +8,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from moe_lab.combine import Combine
 from moe_lab.experts import ExpertBank
 from moe_lab.models.base import Model
+from moe_lab.models.combine import Combine
 from moe_lab.models.mixture import Mixture
 from moe_lab.outputs import AdaptiveOutput, MixtureOutput, Output, Routing
 from moe_lab.routers import AnswerRouter, Router

@@ -8,8 +8,15 @@ from typing import Any, ClassVar, Literal, cast
 from torch import Tensor, nn
 from torch.nn import functional
 
-from moe_lab.layers import ConvExperts, MixedKernels, Routed, RoutedLayer, RoutedMaps, as_output
 from moe_lab.models.base import Model, check_maps
+from moe_lab.models.layers import (
+    ConvExperts,
+    MixedKernels,
+    Routed,
+    RoutedLayer,
+    RoutedMaps,
+    as_output,
+)
 from moe_lab.outputs import LayeredOutput, Output
 from moe_lab.routers import Router
 

@@ -11,9 +11,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from moe_lab.feedback import Feedback, Seen
 from moe_lab.models.base import Model, check_tokens
-from moe_lab.modulation import Modulated, Modulators
+from moe_lab.models.feedback import Feedback, Seen
+from moe_lab.models.modulation import Modulated, Modulators
 from moe_lab.outputs import IterativeOutput, Output
 
 

@@ -7,10 +7,10 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from moe_lab.combine import Combine
 from moe_lab.dispatch import Plan
 from moe_lab.experts import ExpertBank
 from moe_lab.models.base import Model, check_expert_count, check_tokens
+from moe_lab.models.combine import Combine
 from moe_lab.outputs import MixtureOutput, Output
 from moe_lab.routers import AnswerRouter, Router
 

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from moe_lab.experts import ExpertBank
-from moe_lab.layers.soft import answer_slots, slot_scores, soft_routing
 from moe_lab.models.base import Model, check_expert_count, check_tokens
+from moe_lab.models.layers.soft import answer_slots, slot_scores, soft_routing
 from moe_lab.outputs import MixtureOutput, Output
 
 

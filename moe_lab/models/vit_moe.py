@@ -8,7 +8,8 @@ from typing import Any, ClassVar, cast
 from torch import Tensor, nn
 
 from moe_lab.experts import ExpertBank
-from moe_lab.layers import (
+from moe_lab.models.base import Model, check_expert_count, check_tokens
+from moe_lab.models.layers import (
     Routed,
     RoutedLayer,
     RoutedTokens,
@@ -16,7 +17,6 @@ from moe_lab.layers import (
     SoftTokens,
     as_output,
 )
-from moe_lab.models.base import Model, check_expert_count, check_tokens
 from moe_lab.outputs import LayeredOutput, Output
 from moe_lab.routers import Router
 

@@ -12,7 +12,7 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-from moe_lab.progress import CURVES, FollowsProgress, interpolate
+from moe_lab.networks.progress import CURVES, FollowsProgress, interpolate
 
 # The floor under a learned temperature: without it a gate can sharpen itself until it no longer
 # learns (the floor of X-MoE's code, Chi et al. 2022).

@@ -8,7 +8,8 @@ from typing import cast, final
 
 from torch import Tensor, nn
 
-from moe_lab.dispatch import Plan, StackedLinear
+from moe_lab.dispatch import Plan
+from moe_lab.networks.stacked import StackedLinear
 from moe_lab.outputs import Routing
 from moe_lab.routers.base import Router
 from moe_lab.routers.temperature import Temperature, as_temperature

@@ -27,14 +27,14 @@ from omegaconf import DictConfig, open_dict
 from rich.console import Console
 from rich.table import Table
 
-from moe_lab import composition
-from moe_lab.callbacks import Stopwatch
-from moe_lab.classifier import Classifier
-from moe_lab.configuration.check import check_overrides
-from moe_lab.configuration.resolvers import register_resolvers
+from moe_lab.config.check import check_overrides
+from moe_lab.config.resolvers import register_resolvers
 from moe_lab.data import ImageData
-from moe_lab.job import quieten_lightning
-from moe_lab.loggers import JSONLinesLogger
+from moe_lab.training import build
+from moe_lab.training.callbacks import Stopwatch
+from moe_lab.training.classifier import Classifier
+from moe_lab.training.job import quieten_lightning
+from moe_lab.training.loggers import JSONLinesLogger
 
 MOST_OVER_BARE, MOST_OVER_DATALOADER = 1.5, 0.5
 
@@ -65,22 +65,22 @@ def dataloader(config: DictConfig, data: ImageData) -> float:
 
 def fitted_seconds(config, fit, data) -> float:  # type: ignore[no-untyped-def]
     """Run one epoch under Lightning and read the stopwatch."""
-    classifier = build(config, data)
+    classifier = build_default(config, data)
     with tempfile.TemporaryDirectory() as folder:
         settings = config.copy()
         with open_dict(settings):
             settings.run_dir = folder
             settings.trainer.max_epochs = 1
         watch = Stopwatch()
-        callbacks = [*composition.build_callbacks(settings), watch]
+        callbacks = [*build.build_callbacks(settings), watch]
         logger = JSONLinesLogger(Path(folder) / "metrics.jsonl")
-        fit(composition.build_trainer(settings, callbacks, [logger]), classifier)
+        fit(build.build_trainer(settings, callbacks, [logger]), classifier)
     return watch.train_seconds
 
 
 def bare(config: DictConfig, data: ImageData) -> float:
     """Seconds of one epoch of the same work in a plain loop."""
-    classifier = build(config, data)
+    classifier = build_default(config, data)
     configured = classifier.configure_optimizers()
     optimizer, schedule = configured["optimizer"], configured["lr_scheduler"]["scheduler"]
     model, objective = classifier.model.train(), classifier.objective
@@ -94,11 +94,11 @@ def bare(config: DictConfig, data: ImageData) -> float:
     return time.perf_counter() - started
 
 
-def build(config: DictConfig, data: ImageData) -> Classifier:
+def build_default(config: DictConfig, data: ImageData) -> Classifier:
     """The default classifier under the same seed."""
     seed_everything(0, verbose=False)
-    length = composition.training_length(config, len(data.loader("train")))
-    return composition.build_classifier(config, length)
+    length = build.training_length(config, len(data.loader("train")))
+    return build.build_classifier(config, length)
 
 
 def main() -> int:
@@ -113,9 +113,9 @@ def main() -> int:
     register_resolvers()
     typed = [f"dataset.root={arguments.root}", "callbacks.progress.style=none", "run_dir=unused"]
     config = check_overrides("train", [*typed, "dataset.download=false"], multirun=False)
-    data = composition.build_data(config)
+    data = build.build_data(config)
     data.prepare()
-    composition.fill_in_data(config, data)
+    build.fill_in_data(config, data)
     contenders = {"moe_lab": ours, "bare loop": bare, "Lightning + DataLoader": dataloader}
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     bare(config, data)  # warm up

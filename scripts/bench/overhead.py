@@ -32,13 +32,13 @@ from torch.nn import functional
 from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassAccuracy
 
-from moe_lab import composition
-from moe_lab.configuration.check import check_overrides
-from moe_lab.configuration.resolvers import register_resolvers
+from moe_lab.config.check import check_overrides
+from moe_lab.config.resolvers import register_resolvers
 from moe_lab.data import ImageData
-from moe_lab.job import quieten_lightning
-from moe_lab.loggers import JSONLinesLogger
 from moe_lab.outputs import Output
+from moe_lab.training import build
+from moe_lab.training.job import quieten_lightning
+from moe_lab.training.loggers import JSONLinesLogger
 
 MOST_OVERHEAD = 0.10  # of an epoch
 
@@ -89,8 +89,8 @@ def now(pl_module: LightningModule) -> float:
 def epoch_seconds(config: DictConfig, data: ImageData, watched: bool) -> float:
     """Train one epoch and validate."""
     seed_everything(0, verbose=False)
-    length = composition.training_length(config, len(data.loader("train")))
-    classifier = composition.build_classifier(config, length)
+    length = build.training_length(config, len(data.loader("train")))
+    classifier = build.build_classifier(config, length)
     if not watched:
         classifier.evaluation = AccuracyAndLoss(data.num_classes)  # type: ignore[assignment]
     clock = EpochClock()
@@ -99,9 +99,9 @@ def epoch_seconds(config: DictConfig, data: ImageData, watched: bool) -> float:
         with open_dict(settings):
             settings.run_dir = folder
             settings.trainer.max_epochs = 1
-        callbacks = [*composition.build_callbacks(settings), clock]
+        callbacks = [*build.build_callbacks(settings), clock]
         logger = JSONLinesLogger(Path(folder) / "metrics.jsonl")
-        composition.build_trainer(settings, callbacks, [logger]).fit(classifier, data)
+        build.build_trainer(settings, callbacks, [logger]).fit(classifier, data)
     return clock.seconds
 
 
@@ -120,10 +120,10 @@ def main() -> int:
         name: composed(arguments, f"callbacks={callbacks}")
         for name, callbacks in (("watched", "default"), ("bare", "minimal"))
     }
-    data = composition.build_data(configs["bare"])
+    data = build.build_data(configs["bare"])
     data.prepare()
     for config in configs.values():
-        composition.fill_in_data(config, data)
+        build.fill_in_data(config, data)
     for name, config in configs.items():  # warm up
         epoch_seconds(config, data, name == "watched")
     seconds: dict[str, list[float]] = {name: [] for name in configs}

@@ -22,11 +22,11 @@ from lightning import LightningModule, Trainer, seed_everything
 from lightning.pytorch.callbacks import Callback
 from rich.console import Console, Group
 
-from moe_lab import composition
-from moe_lab.callbacks import HealthProgressBar
-from moe_lab.configuration.check import check_overrides
-from moe_lab.configuration.resolvers import register_resolvers
-from moe_lab.job import quieten_lightning
+from moe_lab.config.check import check_overrides
+from moe_lab.config.resolvers import register_resolvers
+from moe_lab.training import build
+from moe_lab.training.callbacks import HealthProgressBar
+from moe_lab.training.job import quieten_lightning
 
 WIDTH = 100
 COMPOSITION = [
@@ -63,18 +63,18 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         typed = [*COMPOSITION, f"run_dir={folder}"]
         config = check_overrides("train", typed, multirun=False)
-        data = composition.build_data(config)
+        data = build.build_data(config)
         data.prepare()
-        composition.fill_in_data(config, data)
+        build.fill_in_data(config, data)
         seed_everything(0, verbose=False)
-        length = composition.training_length(config, len(data.loader("train")))
-        classifier = composition.build_classifier(config, length)
+        length = build.training_length(config, len(data.loader("train")))
+        classifier = build.build_classifier(config, length)
         torch.nn.init.zeros_(classifier.model.get_parameter("router.gate.linear.weight"))
         terminal = {"file": io.StringIO(), "force_terminal": True, "width": WIDTH}
         bar = HealthProgressBar(refresh_rate=10, leave=True, console_kwargs=terminal)
         picture = Picture(bar, arguments.step, arguments.path)
-        callbacks = [*composition.build_callbacks(config), bar, picture]
-        composition.build_trainer(config, callbacks, []).fit(classifier, datamodule=data)
+        callbacks = [*build.build_callbacks(config), bar, picture]
+        build.build_trainer(config, callbacks, []).fit(classifier, datamodule=data)
 
 
 if __name__ == "__main__":

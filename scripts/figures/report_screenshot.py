@@ -12,8 +12,8 @@ import argparse
 import shutil
 from pathlib import Path
 
-from moe_lab.report import write_report
-from moe_lab.run_directory import RunDirectory
+from moe_lab.analysis.page import write_report
+from moe_lab.training.run_directory import RunDirectory
 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--no-first-run"]
 

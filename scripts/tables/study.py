@@ -15,8 +15,8 @@ import sys
 from pathlib import Path
 
 import moe_lab  # noqa: F401  (first: it makes torchvision importable)
-from moe_lab.studies.figure import forest
-from moe_lab.studies.tables import answers, markdown
+from moe_lab.sweeps.studies.figure import forest
+from moe_lab.sweeps.studies.tables import answers, markdown
 
 ROOT = Path(__file__).resolve().parents[2]
 KEPT = ROOT / "moe_lab" / "studies" / "results"
@@ -30,7 +30,7 @@ def main() -> int:
     arguments = parser.parse_args()
     source = arguments.results or ROOT / "outputs" / "studies" / arguments.name / "results.json"
     if not source.is_file():
-        print(f"{source} is not there: run python -m moe_lab.study {arguments.name}")
+        print(f"{source} is not there: run python -m moe_lab study {arguments.name}")
         return 2
     result = json.loads(source.read_text())
     KEPT.mkdir(exist_ok=True)

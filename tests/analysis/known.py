@@ -7,11 +7,11 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from moe_lab.backbones import Flatten
-from moe_lab.combine import CombineLogits
 from moe_lab.dispatch import Plan
 from moe_lab.experts import ExpertBank
 from moe_lab.models import Mixture
+from moe_lab.models.combine import CombineLogits
+from moe_lab.networks.backbones import Flatten
 from moe_lab.routers import Gate, TopKRouter
 
 E, C = 3, 3

@@ -22,10 +22,10 @@ from moe_lab.analysis.probes import (
 )
 from moe_lab.analysis.rerouting import KeptAnswers
 from moe_lab.analysis.summary import verdict
-from moe_lab.backbones import Flatten
-from moe_lab.combine import CombineLogits
 from moe_lab.experts import MLPExperts
 from moe_lab.models import Mixture, Model
+from moe_lab.models.combine import CombineLogits
+from moe_lab.networks.backbones import Flatten
 from moe_lab.routers import LinearGate, SoftmaxRouter, TopKRouter
 from tests.analysis.known import IMAGES, TARGET, C, Constant, E, batches, constant_mixture
 

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from moe_lab.analysis.changes import knock_out, nothing
 from moe_lab.analysis.probes import as_json, probe, probe_router
 from moe_lab.analysis.rerouting import KeptAnswers, Rerun, changed, reroute, routers_of
-from moe_lab.backbones import Flatten
-from moe_lab.combine import CombineConcat, CombineLogits
 from moe_lab.experts import MLPExperts
 from moe_lab.models import AdaptiveDepth, Mixture, Model, Single
+from moe_lab.models.combine import CombineConcat, CombineLogits
+from moe_lab.networks.backbones import Flatten
 from moe_lab.outputs import Output, Routing
 from moe_lab.routers import (
     AttentionRouter,

@@ -15,7 +15,7 @@ from moe_lab.analysis.tables import (
     predictions,
     write_tables,
 )
-from tests.plots.made_up import TARGET, WEIGHTS, four_images, many_images
+from tests.analysis.plots.made_up import TARGET, WEIGHTS, four_images, many_images
 
 
 def test_activations_are_the_weights_that_are_not_zero() -> None:

@@ -15,7 +15,7 @@ from omegaconf import OmegaConf, open_dict
 
 from moe_lab.comparison.command import Recipe, fill_in, hydra_beside
 from moe_lab.comparison.runs import Group, Run
-from moe_lab.run_directory import config_hash
+from moe_lab.training.run_directory import config_hash
 
 Record = Callable[..., Path]
 MakeGroup = Callable[..., Group]

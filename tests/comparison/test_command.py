@@ -12,7 +12,7 @@ import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from moe_lab.comparison.command import Recipe, find_recipe, hydra_value
-from moe_lab.run_directory import RunDirectory
+from moe_lab.training.run_directory import RunDirectory
 
 Record = Callable[..., Path]
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from moe_lab.composition import build_data
-from moe_lab.configuration.check import check_overrides
-from moe_lab.configuration.resolvers import register_resolvers
+from moe_lab.config.check import check_overrides
+from moe_lab.config.resolvers import register_resolvers
 from moe_lab.data import CIFARSource
 from moe_lab.errors import DataError, DataUnavailable
+from moe_lab.training.build import build_data
 
 NAMES = ["data_batch_1", "data_batch_2", "test_batch", "batches.meta"]
 

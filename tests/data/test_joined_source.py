@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from moe_lab.composition import build_data
-from moe_lab.configuration.check import check_overrides
-from moe_lab.configuration.resolvers import register_resolvers
+from moe_lab.config.check import check_overrides
+from moe_lab.config.resolvers import register_resolvers
 from moe_lab.data import ImageData, JoinedSource, SyntheticSource
 from moe_lab.data.mnist import FILES, FOLDERS
 from moe_lab.errors import DataError
+from moe_lab.training.build import build_data
 from tests.data.test_image_data import Ready, uneven
 from tests.data.test_mnist_source import idx
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from moe_lab.backbones import Flatten
 from moe_lab.experts import (
     AttentionExperts,
     ConvNetExperts,
@@ -21,6 +20,7 @@ from moe_lab.experts import (
     network_expert_list,
     se_conv_expert_list,
 )
+from moe_lab.networks.backbones import Flatten
 
 SHAPE, D, C = (2, 4, 4), 32, 7
 KINDS: dict[str, Callable[..., ExpertBank]] = {

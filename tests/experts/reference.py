@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from moe_lab.dispatch import Plan, StackedLinear
+from moe_lab.dispatch import Plan
 from moe_lab.experts import ExpertBank, ExpertList, MLPExperts, mlp_expert_list
+from moe_lab.networks.stacked import StackedLinear
 
 
 def routing(rows: int, num_experts: int, k: int, dtype: torch.dtype = torch.float32) -> Tensor:

@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from moe_lab.composition import build
-from moe_lab.configuration.check import check_overrides
-from moe_lab.configuration.help import options
-from moe_lab.configuration.resolvers import register_resolvers
+from moe_lab.config.check import check_overrides
+from moe_lab.config.help import options
+from moe_lab.config.resolvers import register_resolvers
 from moe_lab.dispatch import Plan
 from moe_lab.experts import ExpertBank, SharedExperts
+from moe_lab.training.build import build
 from tests.experts.kinds import KINDS, WITH_DROPOUT, C, D, make
 from tests.experts.reference import CASES, routing, weights_of
 

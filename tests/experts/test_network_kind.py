@@ -8,15 +8,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from moe_lab.backbones import Airbench, Conv, Patch, ResNet18, SEResNet, Stem, WideResNet
-from moe_lab.composition import build
-from moe_lab.configuration.check import CommandLineError, check_overrides
-from moe_lab.configuration.resolvers import register_resolvers
+from moe_lab.config.check import CommandLineError, check_overrides
+from moe_lab.config.resolvers import register_resolvers
 from moe_lab.dispatch import Plan
 from moe_lab.experts import ExpertBank, network_expert_list
 from moe_lab.models import Mixture
 from moe_lab.networks import Headed
+from moe_lab.networks.backbones import Airbench, Conv, Patch, ResNet18, SEResNet, Stem, WideResNet
 from moe_lab.routers import NetworkGate
+from moe_lab.training.build import build
 
 SHAPE = (3, 32, 32)
 SMALL = ["dataset=synthetic", "dataset.size=[3,32,32]", "model.num_experts=2"]

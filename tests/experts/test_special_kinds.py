@@ -10,7 +10,6 @@ from torch import nn
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
-from moe_lab.combine import CombineLogits
 from moe_lab.dispatch import Plan
 from moe_lab.experts import (
     DeepExperts,
@@ -21,6 +20,7 @@ from moe_lab.experts import (
     mixed_expert_list,
 )
 from moe_lab.experts.se_conv import SEBlock
+from moe_lab.models.combine import CombineLogits
 from tests.experts.reference import routing
 
 D, C = 6, 5

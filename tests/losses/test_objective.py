@@ -22,8 +22,8 @@ from moe_lab.losses import (
     SwitchBalance,
     Term,
 )
+from moe_lab.networks.progress import follow
 from moe_lab.outputs import AdaptiveOutput, IterativeOutput, MixtureOutput, Output
-from moe_lab.progress import follow
 from tests.losses.samples import TARGET, mixture, one_hot, random_mixture
 
 COLLAPSED = mixture(one_hot([0, 0, 0, 0], 2))  # switch_balance 2, cross-entropy log 2

@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import nn
 
-from moe_lab.backbones import Flatten
-from moe_lab.combine import CombineLogits
 from moe_lab.experts import MLPExperts
 from moe_lab.models import AdaptiveDepth, Mixture
+from moe_lab.models.combine import CombineLogits
+from moe_lab.networks.backbones import Flatten
 from moe_lab.routers import LinearGate, TopKRouter
 
 D, C, E = 16, 5, 4

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from moe_lab.backbones import Conv, Flatten
-from moe_lab.costs import flops_per_image, params_total
 from moe_lab.errors import ConfigError
-from moe_lab.feedback import (
+from moe_lab.models import IWMN, Recurrent
+from moe_lab.models.costs import flops_per_image, params_total
+from moe_lab.models.feedback import (
     ConstantFeedback,
     Feedback,
     HiddenFeedback,
@@ -22,10 +22,10 @@ from moe_lab.feedback import (
     SelfFeedback,
     UncertaintyFeedback,
 )
-from moe_lab.models import IWMN, Recurrent
-from moe_lab.modulation import ActivationModulated, ChannelModulated, WeightModulated
+from moe_lab.models.modulation import ActivationModulated, ChannelModulated, WeightModulated
+from moe_lab.networks.backbones import Conv, Flatten
+from moe_lab.networks.progress import follow
 from moe_lab.outputs import IterativeOutput
-from moe_lab.progress import follow
 
 SHAPE, D, H, C = [1, 4, 4], 16, 6, 3
 FEEDBACKS = {
@@ -121,7 +121,7 @@ def test_the_oracle_hands_over_to_the_model_itself() -> None:
     assert shares == [1.0, 0.5, 0.0, 0.0]
     follow(oracle, 0.25)
     probs = torch.tensor([[0.5, 0.3, 0.2]])
-    from moe_lab.feedback import Seen
+    from moe_lab.models.feedback import Seen
 
     signal = oracle.teach(Seen(probs.log(), torch.zeros(1, H)), torch.tensor([0]))
     # (1 - 0.5, -0.3, -0.2) / 2 + (0.5, 0.3, 0.2) / 2

@@ -11,13 +11,13 @@ import pytest
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from moe_lab.auditing import Subject, audit, compose_subject
-from moe_lab.configuration.assembly import assemble
-from moe_lab.configuration.check import CommandLineError, check_overrides
-from moe_lab.configuration.help import options
-from moe_lab.configuration.resolvers import register_resolvers
-from moe_lab.costs import flops_per_image, params_active, params_total
+from moe_lab.analysis.audit import Subject, audit, compose_subject
+from moe_lab.config.assembly import assemble
+from moe_lab.config.check import CommandLineError, check_overrides
+from moe_lab.config.help import options
+from moe_lab.config.resolvers import register_resolvers
 from moe_lab.errors import ConfigError
+from moe_lab.models.costs import flops_per_image, params_active, params_total
 from moe_lab.outputs import LayeredOutput
 from tests.conftest import Train
 

@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from moe_lab.backbones import Conv, Flatten
-from moe_lab.combine import Combine, CombineLogits, CombineProbabilities
 from moe_lab.dispatch import Plan
 from moe_lab.experts import ExpertList, MLPExperts
 from moe_lab.models import Mixture, Single
+from moe_lab.models.combine import Combine, CombineLogits, CombineProbabilities
+from moe_lab.networks.backbones import Conv, Flatten
 from moe_lab.outputs import MixtureOutput
 from moe_lab.routers import LinearGate, Router, SoftmaxRouter, TopKRouter
 

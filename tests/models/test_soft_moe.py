@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from moe_lab.backbones import Flatten, Patch
-from moe_lab.combine import CombineLogits
 from moe_lab.dispatch import Plan
 from moe_lab.experts import MLPExperts
 from moe_lab.models import Mixture, SoftMoE
+from moe_lab.models.combine import CombineLogits
+from moe_lab.networks.backbones import Flatten, Patch
 from moe_lab.routers import LinearGate, SoftmaxRouter
 
 IMAGES, D, C = (1, 4, 4), 6, 5

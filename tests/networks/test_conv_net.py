@@ -9,13 +9,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from moe_lab.composition import build
-from moe_lab.configuration.check import check_overrides
-from moe_lab.configuration.resolvers import register_resolvers
+from moe_lab.config.check import check_overrides
+from moe_lab.config.resolvers import register_resolvers
 from moe_lab.dispatch import Plan
 from moe_lab.experts import ConvNetExperts
 from moe_lab.models import Mixture
 from moe_lab.networks import ConvNet
+from moe_lab.training.build import build
 
 MNIST = "expert.channels=1 expert.padding=0 expert.hidden=[5,32] gate.channels=1 gate.padding=0"
 MNIST += " gate.hidden=[128,32]"

@@ -53,7 +53,7 @@ def test_two_files_and_one_line_make_a_router_of_every_mixture(checkout: Path) -
     passed = re.search(r"(\d+) passed|^([.]+) ", said, flags=re.MULTILINE)
     assert passed is not None
     assert "halving" in run(checkout, "-m", "moe_lab.train", "--help")
-    audit = ("-m", "moe_lab.audit", "router=halving", "num_images=64", "expert.hidden=16")
+    audit = ("-m", "moe_lab.commands.audit", "router=halving", "num_images=64", "expert.hidden=16")
     assert "fail" not in run(checkout, *audit, "model=sparse")
     assert "fail" not in run(checkout, *audit, "model=concat", "loss=competition", "expert=zero",
                              "loss.terms.cross_entropy.weight=1")  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from moe_lab.progress import follow
+from moe_lab.networks.progress import follow
 from moe_lab.routers import (
     FixedTemperature,
     GumbelRouter,

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from moe_lab.dispatch import StackedLinear
 from moe_lab.losses.switch_balance import switch_balance
+from moe_lab.networks.stacked import StackedLinear
 from moe_lab.routers import ScheduledTemperature, TopKRouter, TreeRouter
 from tests.routers.fixed import ScoresGate
 

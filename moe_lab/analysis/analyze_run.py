@@ -1,0 +1,114 @@
+"""Analyses a finished run on one split: what each part did, and what the routing is for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+from omegaconf import DictConfig
+from rich.console import Console
+
+from moe_lab.analysis.opened_run import OpenedRun, open_run
+from moe_lab.analysis.page.record import read_lines
+from moe_lab.analysis.plots import draw_run, save, square_records
+from moe_lab.analysis.probes import RouterProbes, as_json, probe
+from moe_lab.analysis.records import Records, collect
+from moe_lab.analysis.summary import NO_ROUTER, expert_table, probe_table, verdict
+from moe_lab.analysis.tables import write_tables
+from moe_lab.commands.analyze import output_folder
+from moe_lab.training import console
+
+
+def analyze_run(request: DictConfig) -> dict[str, Any]:
+    """Metrics, tables, figures and probes of a run's weights in one folder; the metrics are
+    returned.
+    """
+    opened = open_run(request)
+    folder = output_folder(request)
+    folder.mkdir(parents=True, exist_ok=True)
+    values = opened.measure()
+    probes: dict[str, RouterProbes] | None = None
+    with opened.on_device() as classifier:
+        names = opened.data.class_names
+        records = collect(classifier, opened.loader(), names, request.every_expert)
+        if request.probes:
+            probes = probe(classifier.model, opened.loader(), len(names), request.seed)
+        write(opened, folder, request, values, probes)
+        write_tables(records, folder)
+        show(request, values, records, probes)
+        if request.plots:
+            save(draw(opened, records), folder / "plots")
+    print(f"analysis: {folder}", flush=True)
+    return values
+
+
+def draw(opened: OpenedRun, records: Records) -> dict[str, Figure]:
+    """Every figure that applies, by file stem; the classifier is on its device."""
+    data, classifier = opened.data, opened.classifier
+    images, _ = data.prepare().parts[opened.split]
+    is_square = data.shape == (1, 1, 2)  # points, whose two pixels are x and y
+    return draw_run(
+        records,
+        images.numpy(),
+        history_rows=read_lines(opened.directory.metrics),
+        model=classifier.model,
+        toy=square_records(classifier, data.class_names) if is_square else None,
+    )
+
+
+def write(
+    opened: OpenedRun,
+    folder: Path,
+    request: DictConfig,
+    values: dict[str, float],
+    probes: dict[str, RouterProbes] | None,
+) -> None:
+    """analysis.json and probes.json."""
+    about = {
+        "run": str(opened.directory.path),
+        "split": opened.split,
+        "checkpoint": request.checkpoint,
+        "data_fingerprint": opened.data.fingerprint,
+        "images": opened.data.sizes[opened.split],
+        "class_names": list(opened.data.class_names),
+    }
+    tables = opened.classifier.evaluation.tables()
+    content = {**about, "metrics": values, "tables": tables}
+    opened.directory.write_json(folder / "analysis.json", content)
+    if probes is not None:
+        opened.directory.write_json(folder / "probes.json", {**about, **probes_content(probes)})
+
+
+def probes_content(probes: dict[str, RouterProbes]) -> dict[str, Any]:
+    """What probes.json says: a sentence and the effects of each router, or why there are none."""
+    if not probes:
+        return {"note": NO_ROUTER, "routers": {}}
+    return {
+        "routers": {name: {"verdict": verdict(p), **as_json(p)} for name, p in probes.items()},
+    }
+
+
+def show(
+    request: DictConfig,
+    values: dict[str, float],
+    records: Records,
+    probes: dict[str, RouterProbes] | None,
+) -> None:
+    """The tables on the screen."""
+    console.print_values(f"{request.run}: {request.split}, {request.checkpoint} weights", values)
+    screen = Console()
+    for name in records.layers:
+        screen.print(expert_table(name, records, probes_of(name, records, probes or {})))
+    for name, found in (probes or {}).items():
+        screen.print(probe_table(name, found))
+        screen.print(verdict(found), soft_wrap=True)
+    if probes == {}:
+        screen.print(NO_ROUTER)
+
+
+def probes_of(layer: str, records: Records, probes: dict[str, RouterProbes]) -> RouterProbes | None:
+    """The probes of the router behind a layer: by name, or the only one there is."""
+    if len(probes) == len(records.layers) == 1:
+        return next(iter(probes.values()))
+    return probes.get(layer)

@@ -1,0 +1,39 @@
+"""What each pass of a model that answers several times is good for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from moe_lab.analysis.page.table import Cell, Column, Table, number, share
+
+COLUMNS = (
+    Column("accuracy", "share of images answered rightly after the pass"),
+    Column("confidence", "mean largest probability after the pass"),
+    Column("agreement", "share of images answered as in the pass before"),
+    Column("repaired", "share of images that the pass put right"),
+    Column("broken", "share of images that the pass put wrong"),
+    Column("modulation norm", "root mean square of what the pass added"),
+)
+CHANGES = ("agreement", "repaired", "broken")  # not defined for the first pass
+
+
+def pass_table(tables: Mapping[str, Any]) -> Table | None:
+    """A row a pass; None for models that answer once."""
+    passes = tables.get("passes")
+    if not passes:
+        return None
+    columns = [column for column in COLUMNS if column.name.replace(" ", "_") in passes]
+    rows = []
+    for t in range(len(passes["accuracy"])):
+        values = [
+            cell(column.name, passes[column.name.replace(" ", "_")][t], t) for column in columns
+        ]
+        rows.append([number(t + 1, "d"), *values])
+    return Table("Each pass", [Column("pass"), *columns], rows)
+
+
+def cell(name: str, value: float | None, t: int) -> Cell:
+    if t == 0 and name in CHANGES:
+        return share(None)
+    return number(value, ".4g") if name == "modulation norm" else share(value)

@@ -1,0 +1,104 @@
+"""Models that answer several times: what each pass changes, and how many passes images take."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from moe_lab.analysis.plots.pictures import Pixels, are_pictures, show
+from moe_lab.analysis.plots.style import PALETTE, panels, styled
+from moe_lab.analysis.records import Records
+
+NUM_CHOSEN, NUM_CLASSES_SHOWN = 4, 3
+
+
+@styled
+def passes(records: Records) -> Figure:
+    """Accuracy by pass, share of answers that a pass changed, and the norm of the modulation."""
+    assert records.pass_log_probs is not None
+    answers = records.pass_log_probs.argmax(2)  # [T, B]
+    numbers = np.arange(1, len(answers) + 1)
+    norm = records.modulation_norm
+    figure, axes = panels("What the passes do", columns=2 if norm is None else 3, width=3.8)
+    accuracy = (answers == records.target).mean(1)
+    axes[0].plot(numbers, accuracy, "o-", color=PALETTE[0])
+    for number, value in zip(numbers, accuracy, strict=True):
+        axes[0].annotate(
+            f"{value:.2%}", (number, value), (0, 5), textcoords="offset points", ha="center",
+            fontsize=7, bbox={"facecolor": "white", "linewidth": 0, "pad": 0.5},
+        )  # fmt: skip
+    axes[0].margins(0.14, 0.2)
+    axes[0].set(title="Accuracy", ylabel="share of images answered right")
+    changed = (answers[1:] != answers[:-1]).mean(1)
+    axes[1].bar(numbers[1:], changed, color=PALETTE[1], width=0.6)
+    axes[1].set(title="Answers changed by the pass", ylabel="share of images")
+    if norm is not None:
+        low, middle, high = np.quantile(norm, [0.25, 0.5, 0.75], axis=1)
+        axes[2].fill_between(numbers, low, high, color=PALETTE[2], alpha=0.25, linewidth=0)
+        axes[2].plot(numbers, middle, "o-", color=PALETTE[2])
+        axes[2].set(title="Modulation: median and quartiles", ylabel="root mean square added")
+    for panel in axes:
+        panel.set(xlabel="pass", xlim=(0.5, len(answers) + 0.5))
+        panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+        panel.grid(True, axis="y")
+    return figure
+
+
+@styled
+def pass_probabilities(records: Records, images: Pixels | None = None) -> Figure:
+    """Class probabilities by pass of the images whose answer moved most, with their pictures."""
+    assert records.pass_log_probs is not None
+    probs = np.exp(records.pass_log_probs.astype(np.float64))  # [T, B, C]
+    rows = moved_most(probs)
+    shown = images is not None and are_pictures(images)
+    figure, axes = panels("Class probability by pass", columns=len(rows), width=3.0, height=3.0)
+    numbers = np.arange(1, len(probs) + 1)
+    for panel, row in zip(axes, rows, strict=True):
+        course = probs[:, row]  # [T, C]
+        for rank, label in enumerate(np.argsort(-course.max(0), kind="stable")[:3]):
+            name, look = records.class_names[label], "o-" if label == records.target[row] else "o:"
+            panel.plot(numbers, course[:, label], look, color=PALETTE[rank], label=name)
+        true, answer = records.class_names[records.target[row]], records.predicted[row]
+        panel.set_title(f"image {row}: true {true}, answered {records.class_names[answer]}")
+        panel.set(xlabel="pass", ylim=(-0.03, 1.35), yticks=[0, 0.25, 0.5, 0.75, 1])
+        panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+        panel.legend(loc="upper left", ncols=NUM_CLASSES_SHOWN, columnspacing=0.8)
+        if shown:
+            assert images is not None
+            inset = panel.inset_axes((0.8, 0.82, 0.19, 0.19))
+            show(inset, images[row])
+            inset.set_axis_off()
+    axes[0].set_ylabel("probability (solid: true class)")
+    return figure
+
+
+def moved_most(probs: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Images [B] with the largest total variation between first and last pass, at most four."""
+    distance = abs(probs[-1] - probs[0]).sum(1) / 2
+    return np.argsort(-distance, kind="stable")[:NUM_CHOSEN].astype(np.int64)
+
+
+@styled
+def steps_taken(records: Records) -> Figure:
+    """How many passes images took, of those answered right and wrong."""
+    assert records.steps is not None
+    figure, (panel,) = panels("Passes taken by an image", columns=1, width=5.4)
+    right, wrong = records.steps[records.correct], records.steps[~records.correct]
+    low, high = float(records.steps.min()), float(records.steps.max())
+    bins = np.linspace(low, high if high > low else low + 1, 31).tolist()
+    looks: tuple[dict[str, Any], ...] = (
+        {"color": PALETTE[5]},
+        {"color": PALETTE[3], "histtype": "step", "linewidth": 1.6},
+    )
+    for values, name, look in zip((right, wrong), ("right", "wrong"), looks, strict=True):
+        if len(values):
+            share = np.full(len(values), 1 / len(values))
+            label = f"answered {name}, mean {values.mean():.2f}"
+            panel.hist(values, bins, weights=share, label=label, **look)
+    panel.set(xlabel="passes (a remainder counts in part)", ylabel="share of the group")
+    panel.legend()
+    return figure

@@ -1,0 +1,96 @@
+"""What is wrong with a composed configuration: unknown keys, missing values, values outside their
+rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from hydra._internal.defaults_list import DefaultsList
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from moe_lab.config.location import configuration_folder
+from moe_lab.config.rules import Rule, rules_in_file
+from moe_lab.config.spelling import nearest
+from moe_lab.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """One thing that is wrong, where it was written, and what would be right."""
+
+    where: str
+    problem: str
+
+    def __str__(self) -> str:
+        return f"  {self.where}\n      {self.problem}"
+
+
+def rules_of(defaults: DefaultsList) -> dict[str, Rule]:
+    """The rule of every key, from the files that make up a configuration."""
+    folder = configuration_folder()
+    rules: dict[str, Rule] = {}
+    for part in defaults.defaults:
+        path = folder / f"{part.config_path}.yaml"
+        if part.config_path is None or not path.is_file():
+            continue
+        prefix = f"{part.package}." if part.package else ""
+        rules.update({prefix + key: rule for key, rule in rules_in_file(path).items()})
+    return rules
+
+
+def check_tree(config: DictConfig, rules: dict[str, Rule]) -> list[Mistake]:
+    """Every unknown key and every value outside its rule in a composed configuration."""
+    mistakes = []
+    for key, rule in rules.items():
+        if OmegaConf.is_missing(config, key):
+            mistakes.append(Mistake(key, f"has no value: {rule.meaning}; type {key}=..."))
+    for key, value in leaves(config):
+        if key in rules:
+            expected = rules[key].check(value, lambda other: OmegaConf.select(config, other))
+            if expected:
+                mistakes.append(Mistake(f"{key}={spell(value)}", f"expected {expected}"))
+        elif not is_plumbing(key) and not any(known.startswith(f"{key}.") for known in rules):
+            mistakes.append(Mistake(key, f"there is no such key{nearest(key, rules)}"))
+    return mistakes
+
+
+def leaves(config: DictConfig, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every value of a configuration with its dotted key; interpolations of whole groups are left
+    out.
+    """
+    for name in map(str, config):
+        key = f"{prefix}{name}"
+        if key == "hydra":
+            continue
+        whole = OmegaConf.is_interpolation(config, name)
+        value = None if OmegaConf.is_missing(config, name) else config[name]
+        if isinstance(value, DictConfig):
+            if not whole:
+                yield from leaves(value, f"{key}.")
+        elif not OmegaConf.is_missing(config, name):
+            yield key, OmegaConf.to_container(value) if OmegaConf.is_list(value) else value
+
+
+def spell(value: Any) -> str:
+    """A value as one would type it."""
+    if value is None or isinstance(value, bool):
+        return str(value).lower().replace("none", "null")
+    return str(value)
+
+
+def is_plumbing(key: str) -> bool:
+    """Whether a key is one of those that say how a part is built."""
+    return key.rsplit(".", 1)[-1] in ("_target_", "_partial_", "_recursive_", "_convert_")
+
+
+def parts_do_not_fit(error: OmegaConfBaseException) -> ConfigError:
+    """One part refers to a key that the part chosen in another group does not have."""
+    return ConfigError(
+        f"the chosen parts do not fit: {str(error).splitlines()[0]}",
+        f"a part that has this key, because {error.full_key or 'another part'} follows from it",
+        "keep the parts that the model comes with, or choose others of their kind",
+    )

@@ -1,0 +1,18 @@
+"""The weighted sum of the experts' logits."""
+
+from __future__ import annotations
+
+from typing import final
+
+from torch import Tensor
+
+from moe_lab.dispatch import Plan
+from moe_lab.models.combine.base import Combine
+
+
+@final
+class CombineLogits(Combine):
+    """log_softmax of sum_e w_e * logits_e: a product of experts, each raised to its weight."""
+
+    def forward(self, answers: Tensor, plan: Plan) -> Tensor:
+        return plan.mix(answers.float()).log_softmax(-1)

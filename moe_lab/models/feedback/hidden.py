@@ -1,0 +1,21 @@
+"""The model's own hidden activations."""
+
+from __future__ import annotations
+
+from typing import final
+
+from torch import Tensor
+
+from moe_lab.models.feedback.base import Feedback, Seen
+
+
+@final
+class HiddenFeedback(Feedback):
+    """signal = h, the last hidden activations of the pass before, [B, H]."""
+
+    def __init__(self, hidden: int) -> None:
+        super().__init__()
+        self.out_features = hidden
+
+    def forward(self, seen: Seen) -> Tensor:
+        return seen.hidden

@@ -1,0 +1,39 @@
+"""Convolutions whose kernels are mixed (Yang et al. 2019, CondConv, arXiv 1904.04971)."""
+
+from __future__ import annotations
+
+from typing import cast, final
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from moe_lab.models.layers.conv_experts import ConvExperts
+from moe_lab.models.layers.routed import Routed, RoutedLayer
+from moe_lab.outputs import Routing
+
+
+@final
+class MixedKernels(RoutedLayer):
+    """relu of one convolution an image, whose kernel is the weighted sum of the experts' kernels.
+    maps [B, D, h, w], features of the router [B, D] -> [B, D, h, w]
+
+    Costs one convolution whatever the number of experts, and the mixing of all kernels, which a
+    sparse router does not make cheaper. The paper's router is a sigmoid; here it is any.
+    """
+
+    skips_unused = False
+
+    def forward(self, maps: Tensor, features: Tensor) -> Routed:
+        routing: Routing = self.router(features)
+        experts = cast(ConvExperts, self.experts)
+        weights = routing.weights
+        kernels = (weights @ experts.kernels.flatten(1)).unflatten(1, experts.kernels.shape[1:])
+        bias = weights @ experts.bias  # [B, D]
+        # Each image is a group of one wide picture, so that it meets its own kernel only.
+        wide = maps.flatten(0, 1).unsqueeze(0)  # [1, B * D, h, w]
+        mixed: Tensor = functional.conv2d(
+            wide, kernels.flatten(0, 1), bias.flatten(), padding=experts.padding, groups=len(maps)
+        )
+        answers = torch.relu(mixed).view(maps.shape)
+        return Routed(answers, routing, routing)

@@ -1,7 +1,0 @@
-"""Figures of runs: pure functions from arrays to matplotlib figures, and all that apply at once."""
-
-from moe_lab.plots.gallery import draw_run, save
-from moe_lab.plots.runs import accuracy_against_cost, box_plots
-from moe_lab.plots.territories import square_records
-
-__all__ = ["accuracy_against_cost", "box_plots", "draw_run", "save", "square_records"]

@@ -1,0 +1,93 @@
+"""The jobs of a command line, and the folder that follows from each job's configuration."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from moe_lab.training.run_directory import config_hash, write_atomically
+
+RECORD = "sweep.json"
+NOT_ASKED = ("plan", "resume")  # how a job is run, not what it is
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job: what was typed for it, and where it goes inside the sweep's folder."""
+
+    overrides: tuple[str, ...]
+    seed: int
+    config_hash: str  # of the configuration as typed: the data have not been read yet
+    config: DictConfig | None = field(default=None, compare=False)
+
+    @property
+    def folder(self) -> str:
+        return f"{self.config_hash}_seed{self.seed}"
+
+
+@dataclass
+class JobList:
+    """The jobs of one command line, in its order; the same job may be there twice."""
+
+    jobs: list[Job] = field(default_factory=list)
+    run_dirs: list[str] = field(default_factory=list)
+    typed: list[str] = field(default_factory=list)  # for the last job, with Hydra's own words
+
+    def add(self, typed: Sequence[str], config: DictConfig) -> None:
+        """Take a composed job, with its hydra node, while Hydra knows it as the current one."""
+        words = tuple(w for w in typed if not w.startswith(("hydra/", "hydra.", "+hydra")))
+        run_dir, self.typed = str(config.run_dir), list(typed)
+        self.run_dirs.append(run_dir)
+        own = own_part(config)
+        own.run_dir, own.run_name = run_dir, str(config.run_name)  # cannot be resolved later
+        self.jobs.append(Job(words, int(config.seed), asked_hash(config), own))
+
+
+def own_part(config: DictConfig) -> DictConfig:
+    """A configuration without Hydra's node."""
+    keys: Any = [key for key in config if key != "hydra"]
+    return OmegaConf.masked_copy(config, keys)
+
+
+def asked_hash(config: DictConfig) -> str:
+    """The hash of a composed configuration, whatever is known of its data."""
+    content = OmegaConf.to_container(own_part(config), resolve=True)
+    assert isinstance(content, dict)
+    plain = {str(key): value for key, value in content.items()}
+    return config_hash(plain | {key: False for key in NOT_ASKED if key in plain})
+
+
+def job_folder(*, _root_: DictConfig) -> str:
+    """`${moe.job_folder:}`: the name of the folder of the job that is being composed."""
+    return Job((), int(_root_.seed), asked_hash(_root_)).folder
+
+
+def register_job_folder() -> None:
+    """Make `moe.job_folder` known to OmegaConf; may be called again."""
+    OmegaConf.register_new_resolver("moe.job_folder", job_folder, replace=True)
+
+
+def write_record(sweep: Path, jobs: Sequence[Job]) -> None:
+    """Add jobs to the list of those that were ever asked for in this sweep."""
+    sweep.mkdir(parents=True, exist_ok=True)
+    known = {job.folder: job for job in [*read_record(sweep), *jobs]}
+    content = [
+        {"folder": job.folder, "config_hash": job.config_hash, "seed": job.seed,
+         "overrides": list(job.overrides)}
+        for job in known.values()
+    ]  # fmt: skip
+    write_atomically(sweep / RECORD, json.dumps({"jobs": content}, indent=2) + "\n")
+
+
+def read_record(sweep: Path) -> list[Job]:
+    """The jobs of a sweep, in the order in which they were first asked for; none without one."""
+    path = sweep / RECORD
+    if not path.is_file():
+        return []
+    listed = json.loads(path.read_text(encoding="utf-8"))["jobs"]
+    return [Job(tuple(j["overrides"]), int(j["seed"]), str(j["config_hash"])) for j in listed]

@@ -1,0 +1,70 @@
+"""Gives back a trained model from its run directory."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import OmegaConf
+
+from moe_lab.errors import UserError
+from moe_lab.training.build import build_classifier
+from moe_lab.training.classifier import Classifier
+from moe_lab.training.run_directory import RunDirectory
+
+
+def load(run_dir: str | Path, checkpoint: str = "best") -> Classifier:
+    """The trained classifier of a run, in evaluation mode on the CPU.
+
+    `classifier(images)` takes normalised images, `classifier.predict(images)` raw uint8 ones.
+    Raises UserError where the run or its checkpoint cannot be read.
+    """
+    run = RunDirectory(run_dir)
+    classifier = build_classifier(OmegaConf.create(run.read_config()))
+    load_weights(classifier, run.checkpoint(checkpoint))
+    return classifier.eval()
+
+
+def load_weights(classifier: Classifier, path: Path) -> None:
+    """Put a checkpoint's weights into a classifier; the objective keeps its own state.
+
+    What was minimised does not change an answer, so a run can still be read after losses changed.
+    """
+    state = read_checkpoint(path)["state_dict"]
+    kept = {name: value for name, value in state.items() if not name.startswith("objective.")}
+    try:
+        found = classifier.load_state_dict(kept, strict=False)
+    except RuntimeError as error:
+        raise unfit(path, str(error).splitlines()[-1].strip()) from None
+    missing = [name for name in found.missing_keys if not name.startswith("objective.")]
+    if missing or found.unexpected_keys:
+        raise unfit(path, f"missing {missing[:3]}, unexpected {found.unexpected_keys[:3]}")
+
+
+def unfit(path: Path, why: str) -> UserError:
+    return UserError(
+        f"the weights in {path} do not fit the model that config.yaml describes: {why}",
+        "a run directory as training left it, of this version of moe_lab",
+    )
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """The content of a checkpoint file, which holds tensors and plain containers only."""
+    if not path.is_file():
+        raise UserError(
+            f"there is no checkpoint {path}",
+            "the weights of a run that trained for at least one epoch",
+            "train again, or name another run",
+        )
+    try:
+        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, pickle.UnpicklingError, EOFError, OSError, IndexError) as error:
+        first_line = str(error).strip().splitlines()[0] if str(error).strip() else "empty file"
+        raise UserError(
+            f"the checkpoint {path} cannot be read: {first_line}",
+            "a complete file written by moe_lab",
+            "use checkpoint=last or best, whichever is whole, or train again",
+        ) from None
+    return content

@@ -1,0 +1,236 @@
+"""One training run from a composed configuration to its summary."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning import Callback, Trainer, seed_everything
+from omegaconf import DictConfig
+
+from moe_lab.analysis.page import write_report
+from moe_lab.data import ImageData
+from moe_lab.models import costs
+from moe_lab.training import build, console, resume
+from moe_lab.training.callbacks import CollapseAlarm, Pruning, Stopwatch
+from moe_lab.training.checkpoints import load_weights
+from moe_lab.training.classifier import Classifier
+from moe_lab.training.compiling import compile_model
+from moe_lab.training.environment import describe_environment
+from moe_lab.training.final_test import Examine, validation_and_test
+from moe_lab.training.loggers import JSONLinesLogger
+from moe_lab.training.loggers.wandb import finish_run
+from moe_lab.training.ranks import is_first_process
+from moe_lab.training.resume import plain
+from moe_lab.training.run_directory import RunDirectory, config_hash
+from moe_lab.training.warm_start import freeze, start_from
+
+log = logging.getLogger("moe_lab")
+
+
+class Interrupted(Exception):
+    """The run was stopped by a signal; what it reached is in its summary."""
+
+    def __init__(self, exit_code: int, summary: dict[str, Any]) -> None:
+        super().__init__(f"interrupted, exit code {exit_code}")
+        self.exit_code, self.summary = exit_code, summary
+
+
+def as_list(value: Any) -> list[Any]:
+    """One value or several, as a list; none for null."""
+    if value is None:
+        return []
+    return [value] if isinstance(value, str) else list(value)
+
+
+class TrainingRun:
+    """Trains one configuration, tests the best weights once, and keeps the record.
+
+    1. data are read, and what only they can tell is written into the configuration
+    2. model, objective, loggers and trainer are built under the seed
+    3. training, with a validation after every epoch
+    4. the best weights are validated and tested, unless a signal ended the training
+    5. summary.json says what came out, tables.json what the test saw in detail
+
+    With `resume` a run that is done is left as it is, an interrupted one goes on after its last
+    epoch, one that failed or has no whole epoch starts again. `examine` is step 4. `callbacks` come
+    before those of the configuration. `notes` are for whoever runs it to say more in the summary.
+    """
+
+    def __init__(
+        self,
+        config: DictConfig,
+        data: ImageData,
+        choices: dict[str, Any],
+        *,
+        resume: bool = False,
+        examine: Examine = validation_and_test,
+        callbacks: Sequence[Callback] = (),
+    ) -> None:
+        self.config, self.data, self.choices = config, data, choices
+        self.resume, self.examine, self.callbacks = resume, examine, callbacks
+        self.directory = RunDirectory(config.run_dir)
+        self.checkpoint: Path | None = None  # to go on from
+        self.stopwatch = Stopwatch()
+        self.loggers: list[Any] = []
+        self.plain: dict[str, Any] = {}
+        self.notes: dict[str, Any] = {}
+
+    def run(self) -> dict[str, Any]:
+        """The summary of the run, or of the one that was done before; raises Interrupted after a
+        signal.
+        """
+        build.fill_in_data(self.config, self.data)
+        if self.resume and self.directory.config.is_file():
+            summary = resume.done_before(self.directory, plain(self.config))
+            if summary is not None:
+                return summary
+            self.checkpoint = resume.go_on_from(self.directory)
+        seed_everything(self.config.seed, verbose=False)
+        self.record_start()
+        exit_code = 1
+        try:
+            classifier, trainer = self.build()
+            stopped = self.fit(trainer, classifier)
+            summary = self.summarise(self.status(stopped), trainer, classifier)
+            exit_code = stopped  # only now: a failure in the test is a failure of the run
+            if stopped:
+                raise Interrupted(stopped, summary)
+            return summary
+        finally:
+            for logger in self.loggers:
+                finish_run(logger, exit_code)
+
+    def status(self, stopped: int) -> str:
+        """How the training ended, for its summary."""
+        if stopped:
+            return "interrupted"
+        pruned = any(c.is_pruned for c in self.callbacks if isinstance(c, Pruning))
+        return "pruned" if pruned else "done"
+
+    def record_start(self) -> None:
+        self.plain = plain(self.config)
+        if is_first_process():
+            log.info("%s", console.print_config(self.config, self.choices))
+        self.directory.write_config(self.plain)
+        about = {
+            "name": self.data.name,
+            "copy": self.data.copy,
+            "fingerprint": self.data.fingerprint,
+            "sizes": self.data.sizes,
+        }
+        content = describe_environment(about, sys.argv)
+        self.directory.write_json(self.directory.environment, content)
+
+    def build(self) -> tuple[Classifier, Trainer]:
+        batches = len(self.data.loader("train"))
+        length = build.training_length(self.config, batches)
+        classifier = build.build_classifier(self.config, length)
+        self.start(classifier)
+        self.loggers = [
+            JSONLinesLogger(self.directory.metrics),
+            *build.build_loggers(self.config),
+        ]
+        for logger in self.loggers:
+            logger.log_hyperparams({**self.plain, "choices": self.choices})
+        configured = build.build_callbacks(self.config)
+        callbacks = [*self.callbacks, *configured, self.stopwatch]
+        trainer = build.build_trainer(self.config, callbacks, self.loggers)
+        # After the checkpoint callback, which Lightning moves behind all others.
+        trainer.callbacks.append(resume.memory_of(self.directory))  # type: ignore[attr-defined]
+        if self.config.get("compile"):
+            compile_model(classifier.model, trainer.strategy.root_device)
+        return classifier, trainer
+
+    def start(self, classifier: Classifier) -> None:
+        """Take over weights of earlier runs and freeze what is not to learn."""
+        runs, frozen = as_list(self.config.init_from), as_list(self.config.freeze)
+        if runs:
+            parts = as_list(self.config.init_parts)
+            copied = start_from(classifier.model, runs, parts, self.config.init_noise)
+            log.info("init_from: %d tensors of %s copied from %s", copied, parts, runs)
+        freeze(classifier.model, frozen)
+
+    def fit(self, trainer: Trainer, classifier: Classifier) -> int:
+        """0, or the exit code of the signal that ended the training."""
+        try:
+            trainer.fit(classifier, datamodule=self.data, ckpt_path=self.checkpoint)
+        except SystemExit as stop:
+            code = resume.signalled(stop)
+            if code is None:
+                raise
+            return code
+        except KeyboardInterrupt:
+            return 130
+        return 130 if trainer.interrupted else 0
+
+    def summarise(self, status: str, trainer: Trainer, classifier: Classifier) -> dict[str, Any]:
+        best = self.directory.checkpoint("best")
+        measured: dict[str, Any] = {}
+        if best.is_file():
+            load_weights(classifier, best)
+        if status == "done":
+            measured = self.evaluate(trainer, classifier)
+        else:
+            seen = trainer.callback_metrics
+            measured = {k: float(seen[k]) for k in ("val_accuracy", "val_loss") if k in seen}
+        spent = self.costs(classifier)
+        for logger in self.loggers:
+            logger.log_metrics(spent, trainer.global_step)
+        summary = {**self.identity(status), **measured, **spent, **self.notes}
+        alarms = [c for c in trainer.callbacks if isinstance(c, CollapseAlarm)]  # type: ignore[attr-defined]
+        if alarms and alarms[0].stop_reason is not None:
+            summary["stopped"] = alarms[0].stop_reason
+        self.directory.write_json(self.directory.summary, summary)
+        self.report()
+        return summary
+
+    def report(self) -> None:
+        """The page about the run. The result stands without it, so a page that cannot be built is
+        said and logged and costs the run nothing.
+        """
+        if not self.config.report or not is_first_process():
+            return
+        try:
+            write_report(self.directory)
+        except Exception:
+            log.exception("report.html could not be built")
+            print(f"report.html could not be built: see {self.directory.log}", flush=True)
+
+    def evaluate(self, trainer: Trainer, classifier: Classifier) -> dict[str, Any]:
+        """What the best weights are worth."""
+        return self.examine(trainer, classifier, self.data, self.directory)
+
+    def identity(self, status: str) -> dict[str, Any]:
+        """What the run was, whatever came out of it."""
+        return {
+            "status": status,
+            "run_name": self.config.run_name,
+            "run_dir": str(Path(self.config.run_dir)),
+            "seed": self.config.seed,
+            "config_hash": config_hash(self.plain),
+            "model": self.choices.get("model"),
+            "choices": self.choices,
+            "dataset": self.data.name,
+            "data_copy": self.data.copy,
+            "data_fingerprint": self.data.fingerprint,
+        }
+
+    def costs(self, classifier: Classifier) -> dict[str, Any]:
+        used = classifier.evaluation.used_share()
+        images, _ = next(iter(self.data.loader("val")))
+        model = classifier.to(images.device).model
+        with torch.random.fork_rng():
+            flops = costs.flops_per_image(classifier, images[:256])
+        return {
+            "epochs": self.stopwatch.epochs,
+            "params_total": costs.params_total(model),
+            "params_active": costs.params_active(model, used),
+            "flops_per_image": flops,
+            "train_seconds": self.stopwatch.train_seconds,
+            "images_per_second": self.stopwatch.images_per_second,
+        }

@@ -1,0 +1,121 @@
+"""What has become of a job, read from its folder alone: any process may ask."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from moe_lab.errors import UserError
+from moe_lab.training.run_directory import RunDirectory
+
+Status = Literal["done", "pruned", "running", "interrupted", "failed", "missing"]
+STATUSES: tuple[Status, ...] = (
+    "done", "pruned", "running", "interrupted", "failed", "missing",
+)  # fmt: skip
+LOCKS = ".locks"
+KEPT = "train.log"  # open while the job starts, and it tells how the attempts before ended
+
+
+class Stopped(SystemExit):
+    """SIGTERM has come while no trainer was there to answer it."""
+
+
+@dataclass(frozen=True)
+class State:
+    """The status of a job and, where it has one, the reason."""
+
+    status: Status
+    reason: str = ""
+    accuracy: float | None = None
+
+
+def read_state(folder: Path) -> State:
+    """What has become of the job in this folder."""
+    return State("running") if is_locked(folder) else recorded_state(folder)
+
+
+def recorded_state(folder: Path) -> State:
+    """The same as far as it is on record, for the process that holds the job."""
+    directory = RunDirectory(folder)
+    if not directory.summary.is_file():
+        if directory.config.is_file():
+            return State("interrupted", "its process ended without a word")
+        return State("missing")
+    try:
+        summary = directory.read_summary()
+    except json.JSONDecodeError:
+        return State("failed", "summary.json cannot be read")
+    return state_of(summary)
+
+
+def state_of(summary: dict[str, Any]) -> State:
+    """The state that a summary tells of."""
+    status = summary.get("status")
+    if status == "done":
+        return State("done", str(summary.get("stopped", "")), summary.get("test_accuracy"))
+    epochs = summary.get("epochs")
+    if status == "pruned":
+        return State("pruned", f"without hope after epoch {epochs}")
+    if status == "interrupted":
+        return State("interrupted", f"stopped by a signal after epoch {epochs}")
+    lines = str(summary.get("error", "")).strip().splitlines()
+    reason = " ".join(lines[0].split()).removeprefix("wrong: ") if lines else ""
+    return State("failed", reason or "no reason is recorded")
+
+
+@contextmanager
+def claim(folder: Path) -> Iterator[bool]:
+    """Hold a job while it runs; False where another process holds it already.
+
+    The system lets go of the lock when a process ends, however it ends.
+    """
+    path = lock_of(folder)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        except OSError as error:
+            raise UserError(
+                f"{path.parent} cannot be locked: {error.strerror}",
+                "a file system with flock, so that two processes never train the same job",
+                "choose another run_dir",
+            ) from error
+        yield True
+
+
+def is_locked(folder: Path) -> bool:
+    """Whether a process holds the job in this folder."""
+    path = lock_of(folder)
+    if not path.is_file():
+        return False
+    with path.open("r") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:  # no flock here: `claim` says so before a job starts
+            return False
+    return False
+
+
+def lock_of(folder: Path) -> Path:
+    """Beside the run directories, so that none of them holds anything but its run."""
+    return folder.parent / LOCKS / folder.name
+
+
+def clear(folder: Path) -> None:
+    """Remove what an attempt left, but not its log."""
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif path.name != KEPT:
+            path.unlink()
