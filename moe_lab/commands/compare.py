@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hydra.core.override_parser.types import Quote, QuotedString
-from omegaconf import DictConfig
+from omegaconf import DictConfig, ListConfig
 
 from moe_lab.config.launch import check_folder, launch
 
@@ -22,12 +22,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def task(config: DictConfig) -> None:
         from moe_lab.analysis.opened_run import answer
-        from moe_lab.commands.compare import compare
 
-        codes.append(answer("moe_lab.commands.compare", compare, config))
+        codes.append(answer("moe_lab compare", compare, config))
 
     typed = sys.argv[1:] if arguments is None else arguments
     return max([launch("compare", task, as_overrides(typed), check_request), *codes])
+
+
+def compare(request: DictConfig) -> None:
+    """Answer on the screen and, where asked, in files."""
+    from moe_lab.comparison.comparison import compare_runs
+    from moe_lab.comparison.formats import write
+    from moe_lab.comparison.predictions import AnswerMatcher
+    from moe_lab.comparison.screen import show
+
+    runs = list(request.runs) if isinstance(request.runs, ListConfig) else [request.runs]
+    matcher = AnswerMatcher(request.root) if request.mcnemar else None
+    patterns = [str(run) for run in runs]
+    found = compare_runs(patterns, request.by, request.baseline, request.level, matcher)
+    show(found, write(found, Path(str(request.out))) if request.out is not None else [])
 
 
 def as_overrides(words: Sequence[str]) -> list[str]:

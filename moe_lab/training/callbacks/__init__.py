@@ -2,7 +2,6 @@
 setting switches it off.
 """
 
-from moe_lab.analysis.panels.callback import figures
 from moe_lab.training.callbacks.checkpoint import checkpoint
 from moe_lab.training.callbacks.collapse import CollapseAlarm, collapse
 from moe_lab.training.callbacks.early_stopping import early_stopping
@@ -24,7 +23,6 @@ __all__ = [
     "collapse",
     "early_stopping",
     "ema",
-    "figures",
     "health",
     "progress",
 ]
