@@ -1,6 +1,4 @@
-"""Shared by all tests. moe_lab is imported first: it makes torchvision, and so lightning,
-importable.
-"""
+"""Shared by all tests."""
 
 from __future__ import annotations
 
@@ -11,10 +9,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+# Tests are many small operations: more threads wait for each other longer than they work, and two
+# workers would fight for the cores. Torch reads this when it is imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import hypothesis
 import pytest
 
-import moe_lab  # noqa: F401
+import moe_lab  # noqa: F401  # makes torchvision, and so lightning, importable
 
+# Whether a property holds must not depend on the day, on the load or on what failed before.
+hypothesis.settings.register_profile("fixed", derandomize=True, deadline=None, database=None)
+hypothesis.settings.load_profile("fixed")
 # No test may reach a dashboard or a data set site, whatever the user's own settings are.
 os.environ["WANDB_MODE"] = "offline"
 os.environ.pop("WANDB_API_KEY", None)
