@@ -30,7 +30,7 @@ from rich.progress import track
 from rich.table import Table
 
 from moe_lab.analysis.audit import audit, compose_subject
-from moe_lab.config.assembly import assemble
+from moe_lab.config.compose import assemble
 from moe_lab.config.help import options
 from moe_lab.errors import UserError
 

@@ -10,13 +10,13 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from moe_lab.analysis.opened_run import OpenedRun, open_run
+from moe_lab.analysis.output_folder import output_folder
 from moe_lab.analysis.page.record import read_lines
 from moe_lab.analysis.plots import draw_run, save, square_records
 from moe_lab.analysis.probes import RouterProbes, as_json, probe
 from moe_lab.analysis.records import Records, collect
 from moe_lab.analysis.summary import NO_ROUTER, expert_table, probe_table, verdict
 from moe_lab.analysis.tables import write_tables
-from moe_lab.commands.analyze import output_folder
 from moe_lab.training import console
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -12,13 +12,11 @@ from omegaconf import DictConfig, OmegaConf
 
 from moe_lab.data import ImageData
 from moe_lab.data.resident import ResidentLoader
-from moe_lab.errors import ConfigError, DataError, UserError
+from moe_lab.errors import DataError
 from moe_lab.training import build, console
 from moe_lab.training.checkpoints import load
 from moe_lab.training.classifier import Classifier
-from moe_lab.training.job import quieten_lightning
 from moe_lab.training.run_directory import RunDirectory
-from moe_lab.training.sandbox import sandbox
 
 
 @dataclass(frozen=True)
@@ -46,18 +44,6 @@ class OpenedRun:
         self.classifier.to(self.trainer.strategy.root_device)
         with self.trainer.precision_plugin.forward_context():
             yield self.classifier
-
-
-def answer(program: str, work: Callable[[DictConfig], Any], request: DictConfig) -> int:
-    """Do the work of an entry point on a run; the exit code, with one screen for an error."""
-    with sandbox():
-        quieten_lightning()
-        try:
-            work(request)
-            return 0
-        except UserError as error:
-            console.print_error(program, error)
-            return 2 if isinstance(error, ConfigError) else 1
 
 
 def open_run(request: DictConfig) -> OpenedRun:

@@ -1,1 +1,1 @@
-"""What can be typed, one file a command."""
+"""What can be typed: `moe-lab NAME` reads conf/NAME.yaml and calls `main` of commands/NAME.py."""

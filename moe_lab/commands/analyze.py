@@ -1,43 +1,39 @@
-"""`python -m moe_lab analyze run=RUN_DIR`: what a trained run does, and what its routing is for."""
+"""Say what a trained run does with each image, and which predictions hang on its routing."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
-from pathlib import Path
-
-from omegaconf import DictConfig
-
+from moe_lab.analysis.output_folder import output_folder
 from moe_lab.commands.eval import check_run
-from moe_lab.config.launch import check_folder, launch
+from moe_lab.config.compose import Composition
+from moe_lab.config.launch import Command, Usage, check_folder
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The exit code: 0 done, 1 the run could not be analysed, 2 a wrong command line."""
-    codes: list[int] = []
+def analyze(job: Composition) -> None:
+    """Write tables, figures and probes of one split."""
+    from moe_lab.analysis.analyze_run import analyze_run
+    from moe_lab.training.sandbox import at_work
 
-    def task(config: DictConfig) -> None:
-        from moe_lab.analysis.analyze_run import analyze_run
-        from moe_lab.analysis.opened_run import answer
-
-        codes.append(answer("moe_lab.commands.analyze", analyze_run, config))
-
-    return max([launch("analyze", task, arguments, check_request), *codes])
+    with at_work():
+        analyze_run(job.config)
 
 
-def check_request(config: DictConfig, multirun: bool) -> None:
+def check_request(job: Composition) -> None:
     """Refuse a folder that holds no run, or a place that cannot be written to."""
-    check_run(config, multirun)
-    check_folder(output_folder(config), "out")
+    check_run(job)
+    check_folder(output_folder(job.config), "out")
 
 
-def output_folder(config: DictConfig) -> Path:
-    """Where the files of an analysis go: `out`, or a folder of the run named for the split."""
-    if config.out is not None:
-        return Path(str(config.out))
-    suffix = "" if config.checkpoint == "best" else f"_{config.checkpoint}"
-    return Path(str(config.run)) / f"analysis_{config.split}{suffix}"
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+main = Command(
+    Usage(
+        "analyze",
+        __doc__,
+        positional=("run",),
+        examples=(
+            ("moe-lab analyze run=outputs/RUN", "tables, figures and probes of the test"),
+            ("moe-lab analyze run=outputs/RUN split=val out=val", "other images, elsewhere"),
+            ("moe-lab analyze run=outputs/RUN probes=false plots=false", "tables alone"),
+        ),
+    ),
+    analyze,
+    check_request,
+)

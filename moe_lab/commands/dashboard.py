@@ -1,57 +1,14 @@
-"""`python -m moe_lab dashboard push|show`: the panels of W&B, written in Python and sent there."""
+"""Write the panels of W&B from one list: print them, or send them there."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
-
-from omegaconf import DictConfig
-
-from moe_lab.config.launch import launch
+from moe_lab.config.compose import Composition
+from moe_lab.config.launch import Command, Usage
 from moe_lab.errors import ConfigError
 from moe_lab.training.loggers.wandb_key import has_key
 
-ACTIONS = ("show", "push")
 
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The exit code: 0 done, 1 the server did not take it, 2 a wrong command line or no key."""
-    codes: list[int] = []
-
-    def task(config: DictConfig) -> None:
-        from moe_lab.errors import UserError
-        from moe_lab.training import console
-
-        try:
-            act(config)
-            codes.append(0)
-        except UserError as error:
-            console.print_error("moe_lab.commands.dashboard", error)
-            codes.append(2 if isinstance(error, ConfigError) else 1)
-
-    typed = action_first(sys.argv[1:] if arguments is None else arguments)
-    return max([launch("dashboard", task, typed, check_key), *codes])
-
-
-def action_first(typed: Sequence[str]) -> list[str]:
-    """Allow `push` and `show` as a first word, which stands for action=push and action=show."""
-    words = list(typed)
-    if words and words[0] in ACTIONS:
-        words[0] = f"action={words[0]}"
-    return words
-
-
-def check_key(config: DictConfig, multirun: bool) -> None:
-    """Refuse to push without a key, before anything is loaded: W&B would ask for one and wait."""
-    if config.action == "push" and not has_key():
-        raise ConfigError(
-            "push needs a key of W&B, and there is none",
-            "a key in WANDB_API_KEY or from `wandb login`",
-            "wandb login, then again; without a key: python -m moe_lab dashboard show",
-        )
-
-
-def act(config: DictConfig) -> None:
+def act(job: Composition) -> None:
     """Show or push."""
     try:
         from moe_lab.analysis.panels.push import push
@@ -62,10 +19,10 @@ def act(config: DictConfig) -> None:
             todo="pip install wandb wandb-workspaces",
         ) from None
     try:
-        if config.action == "show":
-            show(config)
+        if job.config.action == "show":
+            show(job.config)
         else:
-            print("\n".join(push(config)))
+            print("\n".join(push(job.config)))
     except ValueError as error:  # of the checks of wandb-workspaces
         lines = " ".join(str(error).split())
         raise ConfigError(
@@ -73,5 +30,27 @@ def act(config: DictConfig) -> None:
         ) from error
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def check_key(job: Composition) -> None:
+    """Refuse to push without a key, before anything is loaded: W&B would ask for one and wait."""
+    if job.config.action == "push" and not has_key():
+        raise ConfigError(
+            "push needs a key of W&B, and there is none",
+            "a key in WANDB_API_KEY or from `wandb login`",
+            "wandb login, then again; without a key: moe-lab dashboard show",
+        )
+
+
+main = Command(
+    Usage(
+        "dashboard",
+        __doc__,
+        positional=("action",),
+        texts=("title",),
+        examples=(
+            ("moe-lab dashboard show", "the panels, without any network"),
+            ("moe-lab dashboard push entity=TEAM project=moe_lab", "a workspace, a report"),
+        ),
+    ),
+    act,
+    check_key,
+)

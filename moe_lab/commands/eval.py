@@ -1,40 +1,45 @@
-"""`python -m moe_lab eval run=RUN_DIR`: evaluate a trained run again."""
+"""Evaluate a trained run again."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 
-from omegaconf import DictConfig
-
-from moe_lab.config.launch import launch
+from moe_lab.config.compose import Composition
+from moe_lab.config.launch import Command, Usage
 from moe_lab.errors import ConfigError
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The exit code: 0 done, 1 the run could not be evaluated, 2 a wrong command line."""
-    codes: list[int] = []
+def evaluate(job: Composition) -> None:
+    """Print and write accuracy, loss and routing statistics of one split."""
+    # torch and lightning take seconds to import: not before the command line is known to be right.
+    from moe_lab.analysis.opened_run import evaluate_run
+    from moe_lab.training.sandbox import at_work
 
-    def task(config: DictConfig) -> None:
-        # torch and lightning take seconds to import: not before the command line is known to be
-        # right.
-        from moe_lab.analysis.opened_run import answer, evaluate_run
-
-        codes.append(answer("moe_lab.commands.eval", evaluate_run, config))
-
-    return max([launch("eval", task, arguments, check_run), *codes])
+    with at_work():
+        evaluate_run(job.config)
 
 
-def check_run(config: DictConfig, multirun: bool) -> None:
-    """Refuse a folder that holds no run, before anything is loaded."""
-    if not (Path(str(config.run)) / "config.yaml").is_file():
+def check_run(job: Composition) -> None:
+    """Refuse a folder that holds no run."""
+    run = job.config.run
+    if not (Path(str(run)) / "config.yaml").is_file():
         raise ConfigError(
-            f"run={config.run} holds no run: there is no config.yaml in it",
+            f"run={run} holds no run: there is no config.yaml in it",
             "the run directory of a training run",
             "the last line that training prints names it",
         )
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+main = Command(
+    Usage(
+        "eval",
+        __doc__,
+        positional=("run",),
+        examples=(
+            ("moe-lab eval run=outputs/RUN", "test accuracy of the best weights"),
+            ("moe-lab eval run=outputs/RUN split=val checkpoint=last", "another choice"),
+        ),
+    ),
+    evaluate,
+    check_run,
+)

@@ -1,43 +1,36 @@
-"""`python -m moe_lab match`: the dense network that costs what a mixture costs."""
+"""Size the matched dense baseline of a mixture, and print the command that trains it."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
-
-from omegaconf import DictConfig
-
-from moe_lab.config.launch import launch
+from moe_lab.config.compose import Composition
+from moe_lab.config.launch import Command, Usage
 
 OWN_KEYS = ("budget", "side", "cost")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The exit code: 0 done, 2 a wrong command line or a mixture without a dense twin."""
-    codes: list[int] = []
-
-    def task(config: DictConfig) -> None:
-        from moe_lab.analysis.opened_run import answer
-
-        codes.append(answer("moe_lab.commands.match", print_twin, config))
-
-    return max([launch("match", task, arguments), *codes])
-
-
-def print_twin(config: DictConfig) -> None:
-    """Both costs, and the command that trains the twin."""
-    from hydra.core.hydra_config import HydraConfig
-
+def print_baseline(job: Composition) -> None:
+    """Both costs, and the command that trains the dense network."""
     from moe_lab.comparison.matching import dense_twin
+    from moe_lab.training.sandbox import at_work
 
-    typed = HydraConfig.get().overrides.task
-    words = [word for word in typed if word.lstrip("+").split("=")[0] not in OWN_KEYS]
-    twin = dense_twin(words, config.budget, config.side, config.cost)
+    config = job.config
+    words = [word for word in job.words if word.lstrip("+").split("=")[0] not in OWN_KEYS]
+    with at_work():
+        twin = dense_twin(words, config.budget, config.side, config.cost)
     share = twin.cost / twin.mixture_cost - 1
     print(f"{twin.budget} of the mixture: {twin.mixture_cost:,.0f}")
-    print(f"{twin.budget} of its dense twin: {twin.cost:,} ({100 * share:+.2f} %)")
+    print(f"{twin.budget} of its matched dense baseline: {twin.cost:,} ({100 * share:+.2f} %)")
     print(f"\n{twin.command}")
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+main = Command(
+    Usage(
+        "match",
+        __doc__,
+        examples=(
+            ("moe-lab match", "the baseline of the default mixture, by active FLOPs"),
+            ("moe-lab match router.top_k=4 budget=total_parameters", "by another budget"),
+        ),
+    ),
+    print_baseline,
+)

@@ -1,36 +1,27 @@
-"""`python -m moe_lab report run=RUN_DIR`: write a run's report.html again."""
+"""Write the page about a run again, from the files in its run directory."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
-
-from omegaconf import DictConfig
-
 from moe_lab.commands.eval import check_run
-from moe_lab.config.launch import launch
-from moe_lab.errors import ConfigError, UserError
+from moe_lab.config.compose import Composition
+from moe_lab.config.launch import Command, Usage
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The exit code: 0 done, 1 the report could not be written, 2 a wrong command line."""
-    codes: list[int] = []
+def report(job: Composition) -> None:
+    """Write report.html."""
+    from moe_lab.analysis.page import write_report
+    from moe_lab.training.run_directory import RunDirectory
 
-    def task(config: DictConfig) -> None:
-        from moe_lab.analysis.page.page import write_report
-        from moe_lab.training import console
-        from moe_lab.training.run_directory import RunDirectory
-
-        try:
-            path = write_report(RunDirectory(str(config.run)))
-            print(f"report: {path}", flush=True)
-            codes.append(0)
-        except UserError as error:
-            console.print_error("moe_lab.analysis.page", error)
-            codes.append(2 if isinstance(error, ConfigError) else 1)
-
-    return max([launch("report", task, arguments, check_run), *codes])
+    print(f"report: {write_report(RunDirectory(str(job.config.run)))}", flush=True)
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+main = Command(
+    Usage(
+        "report",
+        __doc__,
+        positional=("run",),
+        examples=(("moe-lab report run=outputs/RUN", "writes outputs/RUN/report.html"),),
+    ),
+    report,
+    check_run,
+)

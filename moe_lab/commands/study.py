@@ -49,13 +49,13 @@ def names(text: str) -> list[str]:
 
 
 def run(chosen: argparse.Namespace) -> int:
+    from moe_lab.config.launch import print_error
     from moe_lab.errors import UserError
     from moe_lab.sweeps.studies import STUDIES
     from moe_lab.sweeps.studies.figure import forest
     from moe_lab.sweeps.studies.results import digest
     from moe_lab.sweeps.studies.running import run_all, tasks
     from moe_lab.sweeps.studies.tables import markdown
-    from moe_lab.training import console
     from moe_lab.training.environment import describe_environment
 
     study = STUDIES[chosen.name]
@@ -80,7 +80,7 @@ def run(chosen: argparse.Namespace) -> int:
         changes = [*(study.quick.split() if chosen.quick else ()), *typed]
         result = digest(study, done, describe_environment({}, []), changes)
     except UserError as error:
-        console.print_error("moe_lab.commands.study", error)
+        print_error("moe_lab.commands.study", error)
         return 1
     (out / "results.json").write_text(json.dumps(result, indent=1) + "\n")
     text = markdown(result)

@@ -12,7 +12,8 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from moe_lab.analysis.audit import fill_in_statistics
-from moe_lab.comparison.command import choices_to_values, compose_training, hydra_value, select
+from moe_lab.comparison.recipe import choices_to_values, hydra_value, select
+from moe_lab.config.compose import compose_words
 from moe_lab.errors import ConfigError
 from moe_lab.models import Model, costs
 from moe_lab.training.build import build_classifier
@@ -150,7 +151,7 @@ def compose_subject(overrides: Sequence[str]) -> DictConfig:
     """The training configuration, as if its images were normalised; ConfigError where the data set
     does not say what shape they have.
     """
-    config = compose_training(overrides)
+    config = compose_words("train", overrides).config
     if config.dataset.shape is None:
         raise ConfigError(
             f"dataset={config.dataset.name} does not say what shape its images have",

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from moe_lab.comparison.command import MISSING, Recipe, find, find_recipe, hydra_value
+from moe_lab.comparison.recipe import MISSING, Recipe, find, find_recipe, hydra_value
 from moe_lab.errors import ConfigError
 from moe_lab.training.run_directory import RunDirectory
 

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import ast
+from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig, OmegaConf
 
+from moe_lab.config.compose import Composition
 from moe_lab.config.location import configuration_folder
+from moe_lab.config.spelling import nearest
+from moe_lab.config.tree import spell
+from moe_lab.errors import ConfigError
 
 GROUPS = {
     "model": "what answers: one network, or a mixture of experts",
@@ -30,84 +38,130 @@ GROUPS = {
     "search": "what -m hydra/sweeper=optuna varies; without it the file of the model",
 }
 
-COMMANDS = {
-    "train": (
-        ("python -m moe_lab.train", "a sparse mixture on MNIST"),
-        ("python -m moe_lab.train model=sparse router.top_k=4", "four experts an image"),
-        ("python -m moe_lab.train model=dense expert.hidden=512", "the baseline to beat"),
-        ("python -m moe_lab.train router=softmax expert.dropout=0.1", "another router"),
-        ("python -m moe_lab.train loss.terms.router_z.weight=1e-3", "another loss"),
-        ("python -m moe_lab.train dataset=cifar10 backbone=conv", "colour pictures"),
-        ("python -m moe_lab.train -m model=dense,standard,sparse seed=0,1,2", "a sweep: nine runs"),
-        ("python -m moe_lab.train experiment=smoke", "does it work? in seconds"),
-    ),
-    "sweep": (
-        ("python -m moe_lab sweep status outputs/sweeps/NAME", "how each job of a sweep stands"),
-        ("python -m moe_lab sweep report outputs/sweeps/NAME", "its comparison again"),
-    ),
-    "audit": (
-        ("python -m moe_lab audit", "the default composition"),
-        ("python -m moe_lab audit model=standard router=softmax expert=mlp", "another one"),
-    ),
-    "eval": (
-        ("python -m moe_lab eval run=outputs/RUN", "test accuracy of the best weights"),
-        ("python -m moe_lab eval run=outputs/RUN split=val checkpoint=last", "another choice"),
-    ),
-    "analyze": (
-        ("python -m moe_lab analyze run=outputs/RUN", "tables, figures and probes of the test"),
-        ("python -m moe_lab analyze run=outputs/RUN split=val out=val", "other images, elsewhere"),
-        ("python -m moe_lab analyze run=outputs/RUN probes=false plots=false", "tables alone"),
-    ),
-    "dashboard": (
-        ("python -m moe_lab dashboard show", "the panels, without any network"),
-        ("python -m moe_lab dashboard push entity=TEAM project=moe_lab", "a workspace, a report"),
-    ),
-    "match": (
-        ("python -m moe_lab match", "the dense twin of the default mixture, by active FLOPs"),
-        ("python -m moe_lab match router.top_k=4 budget=total_parameters", "by another budget"),
-    ),
-    "compare": (
-        ("python -m moe_lab compare outputs/a outputs/b 'outputs/sweep/*'", "groups over seeds"),
-        ("python -m moe_lab compare outputs/sweep baseline=dense out=tables", "and files"),
-        ("python -m moe_lab compare outputs/sweep mcnemar=true", "image by image as well"),
-    ),
-    "report": (("python -m moe_lab report run=outputs/RUN", "writes outputs/RUN/report.html"),),
-}
-HEADINGS = {
-    "match": "Size the dense network that costs what a mixture costs, and print its command.",
-    "compare": "Compare runs: means over seeds with intervals, paired tests, costs, verdicts.",
-    "audit": "Check that a composition keeps the promises of a mixture of experts, in seconds.",
-    "sweep": "How the jobs of a sweep stand, and what came out of it.",
-    "train": "Train a classifier on images and keep a record of it in a run directory.",
-    "eval": "Evaluate a trained run again.",
-    "analyze": "What a trained run does with each image, and which answers hang on its routing.",
-    "dashboard": "Write the panels of W&B from one list: print them, or send them there.",
-    "report": "Write the page about a run again, from the files in its run directory.",
-}
 
-
-def help_text(config_name: str) -> str:
-    """What an entry point does, its groups or keys, and commands to copy."""
-    folder = configuration_folder()
-    width = max(len(command) for command, _ in COMMANDS[config_name])
-    commands = [f"  {command:<{width}}  # {why}" for command, why in COMMANDS[config_name]]
-    parts = [HEADINGS[config_name], "", "Commands to copy:", "", *commands, ""]
-    composes = composes_groups(folder / f"{config_name}.yaml")
+def help_text(name: str, summary: str, examples: Sequence[tuple[str, str]]) -> str:
+    """What a command does, its groups or keys, and lines to copy."""
+    path = configuration_folder() / f"{name}.yaml"
+    parts = [summary.strip(), ""]
+    if examples:
+        width = max(len(line) for line, _ in examples)
+        parts += [
+            "Commands to copy:",
+            "",
+            *(f"  {line:<{width}}  # {why}" for line, why in examples),
+        ]
+        parts += [""]
+    composes = composes_groups(path)
     if composes:
         parts += [
             "Groups (GROUP=OPTION), their options, and any key of an option as GROUP.KEY=VALUE:",
             "",
         ]
-        for group, meaning in GROUPS.items():
-            parts += [f"  {group:<13}{meaning}", f"               {', '.join(options(group))}"]
-    parts += ["", "Other keys:" if composes else "Keys:", ""]
-    parts += own_keys(folder / f"{config_name}.yaml")
+        for group in groups():
+            parts += [
+                f"  {group:<13}{GROUPS.get(group, '')}",
+                f"{'':15}{', '.join(options(group))}",
+            ]
+        parts += [""]
+    parts += ["Other keys:" if composes else "Keys:", "", *own_keys(path), ""]
     parts += [
-        "",
-        f"The whole configuration: python -m moe_lab.{config_name} --cfg job",
+        f"One key or group, its rule, meaning and source: moe-lab {name} --help KEY",
+        f"The whole configuration: moe-lab {name} --cfg job",
         "Folder of the configuration files, each key with its meaning: conf/",
     ]
     return "\n".join(parts)
+
+
+def groups() -> list[str]:
+    """The groups of training: those with a meaning first, in the order of a forward pass."""
+    folder = configuration_folder()
+    found = {path.parent.name for path in folder.glob("*/*.yaml")} - {"hydra", "study"}
+    return [*(g for g in GROUPS if g in found), *sorted(found - set(GROUPS))]
+
+
+def key_text(job: Composition, key: str) -> str:
+    """What a key is in a composition: value, where it was set, rule, meaning and source.
+
+    Of a group or a part, its options and the keys inside. ConfigError where there is none.
+    """
+    if key in job.rules:
+        return "\n".join(key_lines(job, key))
+    inside = [name for name in job.rules if name.startswith(f"{key}.")]
+    is_group = (configuration_folder() / key).is_dir()
+    if not inside and not is_group:
+        known = [*job.rules, *groups()]
+        raise ConfigError(
+            f"--help {key}: there is no such key{nearest(key, known)}",
+            "a key or a group of this composition",
+            f"moe-lab {job.command} --help lists what there is",
+        )
+    lines = [f"{key}  {GROUPS.get(key, '')}".rstrip()]
+    if is_group:
+        lines += [f"  chosen    {job.choices.get(key, 'none')}", "  options"]
+        width = max(map(len, options(key)))
+        lines += [f"    {o:<{width}}  {first_comment(key, o)}".rstrip() for o in options(key)]
+    if inside:
+        lines += ["  keys"]
+        width = max(map(len, inside))
+        lines += [f"    {n:<{width}}  {job.rules[n].meaning}" for n in inside]
+    return "\n".join(lines)
+
+
+def key_lines(job: Composition, key: str) -> list[str]:
+    """The lines about one key."""
+    rule = job.rules[key]
+    value = OmegaConf.select(job.config, key)
+    parser = OverridesParser.create()
+    typed = [word for word in job.words if parser.parse_override(word).key_or_group == key]
+    file, line, written = job.places[key]
+    place = f"conf/{file.relative_to(configuration_folder())}, line {line}"
+    follows = f", which follows {written}" if "${" in written else ""
+    expected = rule.expected(lambda other: OmegaConf.select(job.config, other))
+    lines = [
+        f"{key} = {spell(value)}",
+        f"  set by    {f'the command line: {typed[-1]}' if typed else place + follows}",
+        f"  default   {written} ({place})" if typed else "",
+        f"  rule      {expected}",
+        f"  meaning   {rule.meaning}",
+        f"  source    {source_of(job.config, key)}",
+    ]
+    return [text for text in lines if text]
+
+
+def source_of(config: DictConfig, key: str) -> str:
+    """The file whose class takes the key, and the paper that its docstring names."""
+    node = key
+    while node:
+        node = node.rpartition(".")[0]
+        part = OmegaConf.select(config, node) if node else config
+        target = part.get("_target_") if isinstance(part, DictConfig) else None
+        if target:
+            file, docstring = docstring_of(str(target))
+            return f"{target}{f' in {file}: {docstring}' if file else ''}"
+    return "read by the command itself"
+
+
+def docstring_of(target: str) -> tuple[str, str]:
+    """The file of a class of moe_lab and the first line of its docstring, without importing it."""
+    package, _, name = target.rpartition(".")
+    root = Path(__file__).resolve().parents[2]
+    path = root.joinpath(*package.split("."))
+    module = path.with_suffix(".py") if path.with_suffix(".py").is_file() else path / "__init__.py"
+    if not package.startswith("moe_lab") or not module.is_file():
+        return "", ""
+    tree = ast.parse(module.read_text(encoding="utf-8"))
+    for statement in tree.body:
+        names = [a.name for a in statement.names] if isinstance(statement, ast.ImportFrom) else []
+        if isinstance(statement, ast.ImportFrom) and name in names and statement.module:
+            return docstring_of(f"{statement.module}.{name}")
+    docstring = ast.get_docstring(tree) or ""
+    return str(module.relative_to(root)), " ".join(docstring.split("\n\n")[0].split())
+
+
+def first_comment(group: str, option: str) -> str:
+    """What an option's file says of itself in its first line."""
+    text = (configuration_folder() / group / f"{option}.yaml").read_text(encoding="utf-8")
+    return text.partition("\n")[0].removeprefix("#").strip() if text.startswith("#") else ""
 
 
 def composes_groups(path: Path) -> bool:

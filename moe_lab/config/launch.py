@@ -1,82 +1,173 @@
-"""What every entry point does before its own work: help, check, then Hydra."""
+"""What every command does before its own work: options, help, the check of its words."""
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-import hydra
-from hydra._internal.utils import get_args_parser
-from omegaconf import DictConfig
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.types import Quote, QuotedString
 
-from moe_lab.config.check import OnJob, check_overrides
-from moe_lab.config.help import help_text
-from moe_lab.config.location import configuration_folder
-from moe_lab.config.resolvers import register_resolvers
+from moe_lab import __version__
+from moe_lab.config.check import check_line
+from moe_lab.config.completion import shell_completion
+from moe_lab.config.compose import Composition, composer
+from moe_lab.config.help import help_text, key_text
 from moe_lab.errors import ConfigError, UserError
 
-# Hydra's own options that look at a configuration instead of running it.
-LOOKING = ("hydra_help", "cfg", "info", "shell_completion")
 
+@dataclass(frozen=True)
+class Usage:
+    """How a command is typed.
 
-def launch(
-    config_name: str,
-    task: Callable[[DictConfig], None],
-    arguments: Sequence[str] | None,
-    also_check: Callable[[DictConfig, bool], list[str] | None] | None = None,
-    on_job: OnJob | None = None,
-    expand: Callable[[list[str], bool], list[str]] | None = None,
-) -> int:
-    """Run `task` on each job of a command line; the exit code is 2 for a line that is wrong.
-
-    `also_check` may return words to add to the line; `on_job` sees every job while it is checked;
-    `expand` puts in what some words stand for.
+    Words without `=` stand for the keys in `positional`, the last of which takes all that are left
+    where it ends in `...`. `texts` are keys whose values may hold blanks, commas and equals signs.
     """
-    typed = sweep_flag_first(sys.argv[1:] if arguments is None else arguments)
-    register_resolvers()
-    if "--help" in typed or "-h" in typed:
-        print(help_text(config_name))
-        return 0
+
+    name: str  # of the command, and of its file conf/NAME.yaml
+    summary: str | None  # the docstring of its module
+    positional: tuple[str, ...] = ()
+    texts: tuple[str, ...] = ()
+    examples: tuple[tuple[str, str], ...] = ()  # what to type, and what it does
+
+
+@dataclass(frozen=True)
+class Command:
+    """One thing that can be typed: it composes conf/NAME.yaml and calls `run` with the result.
+
+    `check` refuses what can be refused before torch is loaded.
+    """
+
+    usage: Usage
+    run: Callable[[Composition], int | None]
+    check: Callable[[Composition], None] | None = None
+
+    def __call__(self, arguments: Sequence[str] | None = None) -> int:
+        """The exit code: 0 done, 1 it did not work out, 2 a wrong command line."""
+
+        def work() -> int:
+            line = read_line(self.usage, arguments)
+            (job,) = check_line(self.usage.name, line.words)
+            if self.check is not None:
+                self.check(job)
+            return self.run(job) or 0
+
+        return with_exit_code(self.usage.name, work)
+
+
+@dataclass(frozen=True)
+class Line:
+    """A command line whose options have been read."""
+
+    words: list[str]
+    multirun: bool
+
+
+def read_line(command: Usage, arguments: Sequence[str] | None) -> Line:
+    """The words of a command line; SystemExit once an option such as --help has been answered."""
+    typed = list(sys.argv[1:] if arguments is None else arguments)
+    parser = option_parser(command.name)
+    options, words = parser.parse_known_args(typed)
+    unknown = [word for word in words if word.startswith("-")]
+    if unknown:
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    if options.multirun and command.name != "train":
+        parser.error("-m is for train")
+    words = name_positional(command, words)
+    answer_options(command, options, words)
+    return Line(words, options.multirun)
+
+
+def option_parser(name: str) -> argparse.ArgumentParser:
+    """The options that any command has."""
+    parser = argparse.ArgumentParser(
+        prog=f"moe-lab {name}", add_help=False, allow_abbrev=False, usage="%(prog)s [WORD ...]"
+    )
+    parser.add_argument("-m", "--multirun", action="store_true")
+    parser.add_argument("-h", "--help", nargs="?", const="")
+    parser.add_argument("--version", action="store_true")
+    parser.add_argument("-c", "--cfg", choices=("job", "hydra", "all"))
+    parser.add_argument("-p", "--package")
+    parser.add_argument("--resolve", action="store_true")
+    parser.add_argument("-sc", "--shell-completion", action="store_true")
+    return parser
+
+
+def answer_options(command: Usage, options: argparse.Namespace, words: Sequence[str]) -> None:
+    """Print what an option asks for, and leave."""
+    if options.version:
+        print(f"moe_lab {__version__}")
+    elif options.shell_completion:
+        shell_completion(words)
+    elif options.help is not None and "=" not in options.help and options.help:
+        (job, *_) = check_line(command.name, words, options.multirun)
+        print(key_text(job, options.help))
+    elif options.help is not None:
+        print(help_text(command.name, command.summary or "", command.examples))
+    elif options.cfg:
+        check_line(command.name, words, options.multirun)
+        with composer(command.name):
+            application = GlobalHydra.instance().hydra
+            assert application is not None
+            application.show_cfg(
+                command.name, list(words), options.cfg, options.package, options.resolve
+            )
+    else:
+        return
+    raise SystemExit(0)
+
+
+def name_positional(command: Usage, words: Sequence[str]) -> list[str]:
+    """`KEY=WORD` for words without a key, in the order of the command's positional keys."""
+    named, left = [], list(command.positional)
+    rest: list[str] = []
+    for word in words:
+        # A folder may be called a=b: it is one if it is there.
+        is_bare = bool(command.positional) and ("=" not in word or Path(word).exists())
+        if not is_bare:
+            named.append(quote_text(word, command.texts))
+        elif left and left[0].endswith("..."):
+            rest.append(quoted(word))
+        elif left:
+            named.append(f"{left.pop(0)}={quoted(word)}")
+        else:
+            named.append(word)  # the check says what is wrong with it
+    if rest:
+        named.append(f"{left[0].removesuffix('...')}=[{','.join(rest)}]")
+    return named
+
+
+def quote_text(word: str, texts: Sequence[str]) -> str:
+    """A text as it was typed, so that Hydra does not read `model=dense` or a blank in it."""
+    key, _, value = word.partition("=")
+    is_bare = key in texts and value not in ("", "null") and value[0] not in "'\""
+    return f"{key}={quoted(value)}" if is_bare else word
+
+
+def quoted(text: str) -> str:
+    """A text in quotes of Hydra's grammar."""
+    return QuotedString(text, Quote.single).with_quotes()
+
+
+def with_exit_code(name: str, work: Callable[[], int]) -> int:
+    """The exit code of some work; an error that a user can mend becomes one screen."""
     try:
-        parsed = get_args_parser().parse_args(typed)
-        if not any(getattr(parsed, option) for option in LOOKING):
-            words = expand(parsed.overrides, parsed.multirun) if expand else parsed.overrides
-            typed += words[len(parsed.overrides) :]
-            composed = check_overrides(config_name, words, parsed.multirun, on_job)
-            if also_check is not None:
-                typed += also_check(composed, parsed.multirun) or []
-    except SystemExit as stop:  # argparse has said what is wrong, or all is done without a job
-        return int(stop.code or 0)
+        return work()
+    except SystemExit as stop:  # argparse has said what is wrong, or an option has been answered
+        return stop.code if isinstance(stop.code, int) else int(bool(stop.code))
     except UserError as error:
-        print(f"\nmoe_lab.{config_name}: error\n\n{error}\n", file=sys.stderr, flush=True)
-        return 2
-    run = hydra.main(str(configuration_folder()), config_name, version_base="1.3")(task)
-    with command_line(config_name, typed):
-        try:
-            run()
-        except SystemExit as stop:
-            return stop.code if isinstance(stop.code, int) else 1
-    return 0
+        print_error(f"moe_lab {name}", error)
+        return 2 if isinstance(error, ConfigError) else 1
 
 
-def sweep_flag_first(typed: Sequence[str]) -> list[str]:
-    """Allow -m anywhere: argparse takes it only before or after all overrides."""
-    flags = [word for word in typed if word in ("-m", "--multirun")]
-    return [*flags[:1], *(word for word in typed if word not in ("-m", "--multirun"))]
-
-
-@contextmanager
-def command_line(config_name: str, typed: Sequence[str]) -> Iterator[None]:
-    """Let Hydra, which reads sys.argv, see these arguments."""
-    before = sys.argv
-    sys.argv = [f"moe_lab/{config_name}.py", *typed]
-    try:
-        yield
-    finally:
-        sys.argv = before
+def print_error(program: str, error: UserError) -> None:
+    """One screen on stderr, without a traceback."""
+    text = "\n".join(error.lines())
+    print(f"\n{program}: error\n\n{text}\n", file=sys.stderr, flush=True)
 
 
 def check_folder(path: Path, key: str) -> None:

@@ -47,7 +47,7 @@ class Rule:
         if self.is_wired:
             return None
         if value is None:
-            return None if self.optional else self._expected(lookup)
+            return None if self.optional else self.expected(lookup)
         if self.many and isinstance(value, list | tuple):
             return next((m for m in (self._check_one(v, lookup) for v in value) if m), None)
         return self._check_one(value, lookup)
@@ -62,7 +62,7 @@ class Rule:
             allowed = isinstance(value, str | int | float) and value != ""
         else:
             allowed = self._is_number(value) and self._in_range(float(value), lookup)
-        return None if allowed else self._expected(lookup)
+        return None if allowed else self.expected(lookup)
 
     def _is_number(self, value: Any) -> bool:
         kinds = (int,) if self.base == "int" else (int, float)
@@ -81,7 +81,8 @@ class Rule:
             value = lookup(self.high)
             return float(value) if isinstance(value, int | float) else math.inf
 
-    def _expected(self, lookup: Lookup) -> str:
+    def expected(self, lookup: Lookup) -> str:
+        """The rule as text, with the present value of another key that bounds it."""
         highest = self._highest(lookup)
         if self.high and str(highest) != "inf" and not self.high[0].isdigit():
             return f"{self.text} = {highest:g}"
@@ -127,6 +128,17 @@ def rules_in_file(path: Path) -> dict[str, Rule]:
         if rule:
             rules[key] = rule
     return rules
+
+
+@functools.cache
+def places_in_file(path: Path) -> dict[str, tuple[Path, int, str]]:
+    """Where each value of a file stands: file, line from 1, and the value as written."""
+    text = path.read_text(encoding="utf-8")
+    lines = text.splitlines()
+    return {
+        key: (path, number + 1, lines[number].partition(":")[2].partition("  # ")[0].strip())
+        for key, number in _leaves(yaml.compose(text))
+    }
 
 
 def leaf_keys(path: Path) -> list[str]:

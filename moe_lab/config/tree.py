@@ -8,12 +8,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from hydra._internal.defaults_list import DefaultsList
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from moe_lab.config.location import configuration_folder
-from moe_lab.config.rules import Rule, rules_in_file
+from moe_lab.config.rules import Rule
 from moe_lab.config.spelling import nearest
 from moe_lab.errors import ConfigError
 
@@ -27,19 +25,6 @@ class Mistake:
 
     def __str__(self) -> str:
         return f"  {self.where}\n      {self.problem}"
-
-
-def rules_of(defaults: DefaultsList) -> dict[str, Rule]:
-    """The rule of every key, from the files that make up a configuration."""
-    folder = configuration_folder()
-    rules: dict[str, Rule] = {}
-    for part in defaults.defaults:
-        path = folder / f"{part.config_path}.yaml"
-        if part.config_path is None or not path.is_file():
-            continue
-        prefix = f"{part.package}." if part.package else ""
-        rules.update({prefix + key: rule for key, rule in rules_in_file(path).items()})
-    return rules
 
 
 def check_tree(config: DictConfig, rules: dict[str, Rule]) -> list[Mistake]:

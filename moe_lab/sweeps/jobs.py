@@ -10,10 +10,10 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from moe_lab.training.run_directory import config_hash, write_atomically
+from moe_lab.config.compose import Composition
+from moe_lab.training.run_directory import NOT_ASKED, config_hash, write_atomically
 
 RECORD = "sweep.json"
-NOT_ASKED = ("plan", "resume")  # how a job is run, not what it is
 
 
 @dataclass(frozen=True)
@@ -23,47 +23,36 @@ class Job:
     overrides: tuple[str, ...]
     seed: int
     config_hash: str  # of the configuration as typed: the data have not been read yet
-    config: DictConfig | None = field(default=None, compare=False)
+    composition: Composition | None = field(default=None, compare=False)
+
+    @classmethod
+    def of(cls, composition: Composition) -> Job:
+        words = tuple(w for w in composition.words if not w.lstrip("+~").startswith("hydra"))
+        config = composition.config
+        return cls(words, int(config.seed), asked_hash(config), composition)
 
     @property
     def folder(self) -> str:
         return f"{self.config_hash}_seed{self.seed}"
 
-
-@dataclass
-class JobList:
-    """The jobs of one command line, in its order; the same job may be there twice."""
-
-    jobs: list[Job] = field(default_factory=list)
-    run_dirs: list[str] = field(default_factory=list)
-    typed: list[str] = field(default_factory=list)  # for the last job, with Hydra's own words
-
-    def add(self, typed: Sequence[str], config: DictConfig) -> None:
-        """Take a composed job, with its hydra node, while Hydra knows it as the current one."""
-        words = tuple(w for w in typed if not w.startswith(("hydra/", "hydra.", "+hydra")))
-        run_dir, self.typed = str(config.run_dir), list(typed)
-        self.run_dirs.append(run_dir)
-        own = own_part(config)
-        own.run_dir, own.run_name = run_dir, str(config.run_name)  # cannot be resolved later
-        self.jobs.append(Job(words, int(config.seed), asked_hash(config), own))
-
-
-def own_part(config: DictConfig) -> DictConfig:
-    """A configuration without Hydra's node."""
-    keys: Any = [key for key in config if key != "hydra"]
-    return OmegaConf.masked_copy(config, keys)
+    @property
+    def composed(self) -> Composition:
+        """What the job's words compose to; a job read from a record has not been composed."""
+        assert self.composition is not None
+        return self.composition
 
 
 def asked_hash(config: DictConfig) -> str:
     """The hash of a composed configuration, whatever is known of its data."""
-    content = OmegaConf.to_container(own_part(config), resolve=True)
+    keys: Any = [key for key in config if key != "hydra"]
+    content = OmegaConf.to_container(OmegaConf.masked_copy(config, keys), resolve=True)
     assert isinstance(content, dict)
     plain = {str(key): value for key, value in content.items()}
     return config_hash(plain | {key: False for key in NOT_ASKED if key in plain})
 
 
 def job_folder(*, _root_: DictConfig) -> str:
-    """`${moe.job_folder:}`: the name of the folder of the job that is being composed."""
+    """`${moe.job_folder:}`: the name of the folder of the job that a launcher composes."""
     return Job((), int(_root_.seed), asked_hash(_root_)).folder
 
 

@@ -1,7 +1,8 @@
-"""One command line of training, from its list of jobs to its exit code."""
+"""One command line of training: parse -> check -> jobs -> run -> report."""
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Iterator, Sequence
@@ -9,120 +10,170 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from hydra.core.override_parser.types import Quote, QuotedString
-from omegaconf import DictConfig
-
+from moe_lab.config.check import check_line
+from moe_lab.config.compose import Composition
+from moe_lab.config.launch import Line, check_folder, with_exit_code
 from moe_lab.errors import ConfigError
-from moe_lab.sweeps import screen
-from moe_lab.sweeps.jobs import JobList, write_record
-from moe_lab.sweeps.search.line import SearchLine, read_search
+from moe_lab.sweeps import table
+from moe_lab.sweeps.jobs import Job, write_record
+from moe_lab.sweeps.launch_jobs import STOPPED, launch_jobs
+from moe_lab.sweeps.search.ranges import asks_for_search, with_ranges
 from moe_lab.sweeps.search.study import holds_search
-from moe_lab.sweeps.task import STOPPED
-from moe_lab.training.status import State, Stopped
+from moe_lab.training.ranks import is_first_process
+from moe_lab.training.status import Stopped
 
 
-class TrainLine:
-    """What `python -m moe_lab.train` does before and after its jobs.
+def main(words: Sequence[str]) -> int:
+    """`train_line` for words without options, or with -m among them: the exit code."""
+    plain = [word for word in words if word not in ("-m", "--multirun")]
+    line = Line(plain, multirun=len(plain) < len(words))
+    return with_exit_code("train", lambda: train_line(line))
 
-    1. while the line is checked, every job is put on a list
-    2. a sweep is written down, with the jobs that were there before
-    3. after the jobs, the table, the comparison and the exit code come from their folders
+
+def train_line(line: Line) -> int:
+    """Train what a command line asks for.
+
+    The exit code: 0 done, 1 a job failed, 2 a wrong command line, 130 or 143 stopped by a signal.
+    Raises UserError where the line is wrong.
     """
+    with stoppable():
+        searching = asks_for_search(line)
+        words = with_ranges(line.words) if searching else line.words
+        compositions = check_line("train", words, line.multirun)
+        jobs = [Job.of(composition) for composition in compositions]
+        if jobs[0].composed.config.plan:
+            return plan(jobs, words, line.multirun, searching)
+        check_places(jobs, line.multirun)
+        if not line.multirun:
+            return train_alone(compositions[0])
+        sweep = sweep_folder(jobs)
+        hydra_words = [word for word in words if word.lstrip("+~").startswith("hydra")]
+        if searching:
+            return search(jobs[0], words, sweep, hydra_words)
+        return run_sweep(jobs, sweep, hydra_words)
 
-    def __init__(self) -> None:
-        self.jobs = JobList()
-        self.sweep: Path | None = None  # its folder, once a sweep has started
-        self.before: dict[str, State] = {}
-        self.search: SearchLine | None = None
 
-    def expand(self, words: list[str], multirun: bool) -> list[str]:
-        """The words of the line, and after them the ranges that a search takes from its file."""
-        self.search = read_search(words, multirun)
-        return words if self.search is None else self.search.words
+def train_alone(composition: Composition) -> int:
+    """Train a single run."""
+    # torch and lightning take seconds to import: not before the command line is known to be right.
+    from moe_lab.analysis.page import write_report
+    from moe_lab.training.attempt import Request, attempt
 
-    def plan(self, multirun: bool) -> int:
-        """Say what the jobs would cost; nothing is trained."""
-        if self.search is not None:
-            return self.search.plan(self.jobs.jobs[0])
-        from moe_lab.sweeps.plan import plan
+    config = composition.config
+    folder = Path(config.run_dir).absolute()
+    result = attempt(Request(composition, folder, bool(config.resume), after=write_report))
+    return result.exit_code
 
-        sweep = Path(self.jobs.run_dirs[0]) if multirun else None
-        return plan(self.jobs.jobs, sweep)
 
-    def start(self, config: DictConfig, multirun: bool) -> list[str]:
-        """Write a sweep down; returns the words that keep all its jobs in one folder."""
-        if not multirun:
-            return []
-        refuse_hydra_folders(self.jobs.typed)
-        typed = any(word.startswith("run_dir=") for word in self.jobs.jobs[0].overrides)
-        if typed and len(set(self.jobs.run_dirs)) > 1:
-            raise ConfigError(
-                "run_dir differs between the jobs of a sweep",
-                "one folder for the sweep; each job gets a folder of its own in it",
-                "give one run_dir without values that change",
-            )
-        # The default follows from the time and the seed, and so would be another for each job.
-        sweep = Path(self.jobs.run_dirs[0])
-        if self.search is not None:
-            self.search.begin(sweep, self.jobs.jobs[0])
-        elif holds_search(sweep):
-            raise ConfigError(f"run_dir={sweep} holds a search", "a folder of the sweep's own")
-        self.sweep = sweep  # from here on there is something to report
-        self.before = screen.read_states(self.sweep, self.jobs.jobs)
-        write_record(self.sweep, self.jobs.jobs)
-        return [f"run_dir={QuotedString(str(self.sweep), Quote.single).with_quotes()}"]
+def run_sweep(jobs: Sequence[Job], sweep: Path, hydra_words: Sequence[str]) -> int:
+    """Train the jobs of a sweep that are not done; then the table, and the comparison."""
+    if holds_search(sweep):
+        raise ConfigError(f"run_dir={sweep} holds a search", "a folder of the sweep's own")
+    before = table.read_states(sweep, jobs)
+    write_record(sweep, jobs)
+    try:
+        code = launch_jobs(jobs, sweep, hydra_words)
+    except Stopped as stop:
+        code = int(stop.code or 143)
+    except KeyboardInterrupt:
+        code = 130
+    states = table.read_states(sweep, jobs)
+    table.print_states(sweep, jobs, states, before)
+    if code in STOPPED:
+        print("stopped; the same command again goes on from here", flush=True)
+        return code
+    table.write_comparison(sweep, states)
+    return 0 if table.is_complete(states) else 1
 
-    @contextmanager
-    def stoppable(self) -> Iterator[None]:
-        """Turn SIGTERM into an exit wherever no trainer is at work in this process."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        before = signal.signal(signal.SIGTERM, self.stop)
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGTERM, before)
 
-    def stop(self, number: int, frame: Any) -> None:
-        if is_training(frame):
-            return  # Lightning's handler, which has called this one, ends the training in order
+def search(default: Job, words: Sequence[str], folder: Path, hydra_words: Sequence[str]) -> int:
+    """Run the trials of a search; then its table."""
+    from moe_lab.sweeps.search.search import run_search
+    from moe_lab.sweeps.search.table import show_search
+
+    code = run_search(default, words, folder, hydra_words)
+    is_complete = show_search(folder)
+    if code in STOPPED:
+        print("stopped; the same command again goes on from here", flush=True)
+        return code
+    return 0 if is_complete else 1
+
+
+def plan(jobs: Sequence[Job], words: Sequence[str], multirun: bool, searching: bool) -> int:
+    """Say what the jobs would cost; nothing is trained."""
+    if searching:
+        from moe_lab.sweeps.search.search import plan_search
+
+        return plan_search(jobs[0], words)
+    from moe_lab.sweeps.plan import show_plan
+
+    return show_plan(jobs, Path(jobs[0].composed.config.run_dir) if multirun else None)
+
+
+def sweep_folder(jobs: Sequence[Job]) -> Path:
+    """Where all jobs of a sweep go: the default follows from the time, and so from the first."""
+    folders = {str(job.composed.config.run_dir) for job in jobs}
+    typed = any(word.startswith("run_dir=") for word in jobs[0].overrides)
+    if typed and len(folders) > 1:
+        raise ConfigError(
+            "run_dir differs between the jobs of a sweep",
+            "one folder for the sweep; each job gets a folder of its own in it",
+            "give one run_dir without values that change",
+        )
+    return Path(jobs[0].composed.config.run_dir)
+
+
+def check_places(jobs: Sequence[Job], multirun: bool) -> None:
+    """Refuse a run directory that cannot be made or is taken, before anything is loaded."""
+    config = jobs[0].composed.config
+    run_dir = Path(config.run_dir)
+    check_folder(run_dir, "run_dir")
+    holds_sweep = (run_dir / "sweep.json").exists() and not multirun
+    holds_run = (run_dir / "config.yaml").exists() and not (config.resume and not multirun)
+    if is_first_process() and (holds_run or holds_sweep):
+        raise ConfigError(
+            f"run_dir={run_dir} already holds a {'sweep' if holds_sweep else 'run'}",
+            "a new or empty folder, so that no result is overwritten",
+            "choose another run_dir, remove this one, or type resume=true to go on with a run",
+        )
+    if config.trainer.strategy == "ddp":
+        check_ddp(config, multirun)
+
+
+def check_ddp(config: Any, multirun: bool) -> None:
+    """Several processes must be started by torchrun and agree on one run directory."""
+    command = "torchrun --nproc-per-node=2 -m moe_lab.train trainer=ddp run_dir=outputs/NAME"
+    if "LOCAL_RANK" not in os.environ:
+        raise ConfigError("trainer=ddp was not started by torchrun", command)
+    if multirun:
+        raise ConfigError("trainer=ddp cannot be swept with -m", "one torchrun a run", command)
+    if config.run_dir.startswith("outputs/20"):
+        raise ConfigError(
+            "trainer=ddp needs run_dir: each process would choose a folder of its own",
+            "the same run_dir for all processes",
+            command,
+        )
+    # DistributedDataParallel would advise against looking for idle experts, in C++.
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Turn SIGTERM into an exit wherever no trainer is at work in this process."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def stop(number: int, frame: Any) -> None:
+    """The handler: Lightning's own, which calls this one, ends a training in order."""
+    if not is_training(frame):
         raise Stopped(128 + number)
-
-    def finish(self, code: int) -> int:
-        """The exit code of the line; of a sweep also table and comparison."""
-        if self.sweep is None:
-            return code
-        if self.search is not None:
-            return self.finish_search(code)
-        states = screen.read_states(self.sweep, self.jobs.jobs)
-        screen.print_states(self.sweep, self.jobs.jobs, states, self.before)
-        if code in STOPPED:
-            print("stopped; the same command again goes on from here", flush=True)
-            return code
-        screen.write_comparison(self.sweep, states)
-        return 0 if screen.is_complete(states) else 1
-
-    def finish_search(self, code: int) -> int:
-        """The exit code of a search, after its table."""
-        from moe_lab.sweeps.search.screen import show_search
-
-        assert self.sweep is not None
-        is_complete = show_search(self.sweep)
-        if code in STOPPED:
-            print("stopped; the same command again goes on from here", flush=True)
-            return code
-        return 0 if is_complete else 1
-
-
-def refuse_hydra_folders(words: Sequence[str]) -> None:
-    """The folders of a sweep follow from run_dir and the configurations, or no job is found."""
-    for word in words:
-        if word.lstrip("+~").startswith("hydra.sweep."):
-            raise ConfigError(
-                f"{word.split('=')[0]} cannot be set: the folder of each job follows from its hash",
-                "run_dir=FOLDER for the sweep as a whole",
-            )
 
 
 def is_training(frame: Any) -> bool:

@@ -12,11 +12,10 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from moe_lab.comparison.command import compose_training
 from moe_lab.errors import UserError
+from moe_lab.sweeps.cost import Cost, largest_process, with_fallback
 from moe_lab.sweeps.jobs import Job
-from moe_lab.sweeps.measuring import Cost, largest_process, with_fallback
-from moe_lab.sweeps.screen import own_words
+from moe_lab.sweeps.table import own_words
 from moe_lab.training.status import read_state
 
 
@@ -37,7 +36,7 @@ class Entry:
         return self.found.seconds
 
 
-def plan(jobs: Sequence[Job], sweep: Path | None) -> int:
+def show_plan(jobs: Sequence[Job], sweep: Path | None) -> int:
     """Print the plan of a command line; 0, or 2 where some of it is refused."""
     # All that this process has done so far, the process that trains has to do as well.
     starting = time.process_time()
@@ -64,14 +63,13 @@ def make_plan(jobs: Sequence[Job], sweep: Path | None) -> list[Entry]:
 
 def cost_or_reason(job: Job) -> Cost | str:
     """What a job costs, or why it would not run."""
-    assert job.config is not None
+    composition = job.composed
 
     def with_dataset(name: str) -> DictConfig:
-        typed = [word for word in job.overrides if not word.startswith("dataset=")]
-        return compose_training([*typed, f"dataset={name}"])
+        return composition.with_option("dataset", name).config
 
     try:
-        return with_fallback(job.config, with_dataset)
+        return with_fallback(composition.config, with_dataset)
     except UserError as error:
         return error.wrong
     except Exception as error:  # as in training: one job that fails does not stop the others

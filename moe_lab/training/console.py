@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
@@ -13,10 +12,6 @@ from rich.table import Table
 from rich.tree import Tree
 
 from moe_lab.config.tree import leaves, spell
-from moe_lab.errors import UserError
-
-if TYPE_CHECKING:
-    from moe_lab.analysis.audit import Verdict
 
 
 def print_config(config: DictConfig, choices: dict[str, Any]) -> str:
@@ -146,18 +141,3 @@ def print_values(title: str, values: dict[str, Any]) -> None:
     for name, value in values.items():
         table.add_row(name, f"{value:.6g}" if isinstance(value, float) else str(value))
     Console().print(table)
-
-
-def print_verdicts(verdicts: Sequence[Verdict]) -> None:
-    """A line a check."""
-    marks = {True: "[green]pass[/green]", False: "[bold red]FAIL[/bold red]", None: "n/a"}
-    table = Table("", "check", "what was found", title="audit", title_justify="left")
-    for verdict in verdicts:
-        table.add_row(marks[verdict.passed], verdict.name, escape(verdict.detail))
-    Console().print(table)
-
-
-def print_error(program: str, error: UserError) -> None:
-    """One screen on stderr, without a traceback."""
-    text = "\n".join(error.lines())
-    print(f"\n{program}: error\n\n{text}\n", file=sys.stderr, flush=True)

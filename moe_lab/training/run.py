@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,6 @@ import torch
 from lightning import Callback, Trainer, seed_everything
 from omegaconf import DictConfig
 
-from moe_lab.analysis.page import write_report
 from moe_lab.data import ImageData
 from moe_lab.models import costs
 from moe_lab.training import build, console, resume
@@ -70,9 +69,10 @@ class TrainingRun:
         resume: bool = False,
         examine: Examine = validation_and_test,
         callbacks: Sequence[Callback] = (),
+        after: Callable[[RunDirectory], object] | None = None,
     ) -> None:
         self.config, self.data, self.choices = config, data, choices
-        self.resume, self.examine, self.callbacks = resume, examine, callbacks
+        self.resume, self.examine, self.callbacks, self.after = resume, examine, callbacks, after
         self.directory = RunDirectory(config.run_dir)
         self.checkpoint: Path | None = None  # to go on from
         self.stopwatch = Stopwatch()
@@ -193,10 +193,10 @@ class TrainingRun:
         """The page about the run. The result stands without it, so a page that cannot be built is
         said and logged and costs the run nothing.
         """
-        if not self.config.report or not is_first_process():
+        if self.after is None or not self.config.report or not is_first_process():
             return
         try:
-            write_report(self.directory)
+            self.after(self.directory)
         except Exception:
             log.exception("report.html could not be built")
             print(f"report.html could not be built: see {self.directory.log}", flush=True)

@@ -22,6 +22,9 @@ NOT_HASHED = {
 }  # fmt: skip
 
 
+NOT_ASKED = ("plan", "resume")  # how a job is run, not what it is
+
+
 class RunDirectory:
     """Names and writes the files of one run."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import warnings
@@ -10,6 +11,8 @@ from contextlib import contextmanager
 
 import numpy as np
 import torch
+
+from moe_lab.training.ranks import is_first_process
 
 
 @contextmanager
@@ -45,3 +48,25 @@ def sandbox() -> Iterator[None]:
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats()
+
+
+@contextmanager
+def at_work() -> Iterator[None]:
+    """A sandbox in which Lightning keeps to itself what is no news to a user."""
+    with sandbox():
+        quieten_lightning()
+        yield
+
+
+def quieten_lightning() -> None:
+    """Keep Lightning's remarks on hardware, its advertisements and pointless warnings off the
+    screen.
+    """
+    warnings.filterwarnings("ignore", ".*exists and is not empty.*")  # a run that goes on
+    warnings.filterwarnings("ignore", ".*smaller than the logging interval.*")
+    warnings.filterwarnings("ignore", ".*treespec, LeafSpec.*")
+    warnings.filterwarnings("ignore", ".*sync_dist=True.*")  # every metric is over all processes
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
+    if not is_first_process():
+        logging.getLogger("moe_lab").setLevel(logging.ERROR)

@@ -23,6 +23,7 @@ import moe_lab  # noqa: F401  (first: it makes torchvision importable)
 
 import torch  # isort: skip
 from lightning import seed_everything
+from moe_lab.training.job import quieten_lightning
 from omegaconf import DictConfig, open_dict
 from rich.console import Console
 from rich.table import Table
@@ -33,7 +34,6 @@ from moe_lab.data import ImageData
 from moe_lab.training import build
 from moe_lab.training.callbacks import Stopwatch
 from moe_lab.training.classifier import Classifier
-from moe_lab.training.job import quieten_lightning
 from moe_lab.training.loggers import JSONLinesLogger
 
 MOST_OVER_BARE, MOST_OVER_DATALOADER = 1.5, 0.5

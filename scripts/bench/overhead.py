@@ -24,6 +24,7 @@ import moe_lab  # noqa: F401  (first: it makes torchvision importable)
 import torch  # isort: skip
 from lightning import LightningModule, Trainer, seed_everything
 from lightning.pytorch.callbacks import Callback
+from moe_lab.training.job import quieten_lightning
 from omegaconf import DictConfig, open_dict
 from rich.console import Console
 from rich.table import Table
@@ -37,7 +38,6 @@ from moe_lab.config.resolvers import register_resolvers
 from moe_lab.data import ImageData
 from moe_lab.outputs import Output
 from moe_lab.training import build
-from moe_lab.training.job import quieten_lightning
 from moe_lab.training.loggers import JSONLinesLogger
 
 MOST_OVERHEAD = 0.10  # of an epoch

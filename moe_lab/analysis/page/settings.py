@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 import copy
-import functools
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hydra import version
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.defaults_list import DefaultsList
-from hydra._internal.utils import create_config_search_path
 from hydra.errors import HydraException
-from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from moe_lab.config.compose import composer
 from moe_lab.config.help import GROUPS
-from moe_lab.config.location import configuration_folder
 from moe_lab.config.overrides import bare
-from moe_lab.config.resolvers import register_resolvers
 from moe_lab.config.rules import Rule
-from moe_lab.config.tree import is_plumbing, rules_of, spell
+from moe_lab.config.tree import is_plumbing, spell
 from moe_lab.training.run_directory import NOT_HASHED
 
 PRESETS = ("experiment", "debug")  # what these set is a difference, not a default
@@ -62,7 +55,7 @@ def compare_settings(
     """
     mine = dict(flat(config))
     try:
-        defaults = compose_defaults(tuple(choices.items()))
+        defaults = compose_defaults(choices)
         keys = list(compare_keys(mine, defaults))
     except (HydraException, OmegaConfBaseException):
         return [Setting(key, "", spell(value), False, "") for key, value in mine.items()], False
@@ -74,29 +67,17 @@ def compare_settings(
     return [*groups, *keys], True
 
 
-@functools.cache
-def compose_defaults(chosen: tuple[tuple[str, str], ...]) -> Defaults:
-    """Compose the choices of a run, (group, option) each, without any other setting."""
-    register_resolvers()
-    choices = dict(chosen)
-    # Not through `compose`: a report may be written inside a running Hydra job, whose state is
-    # global.
-    version.setbase("1.3")
-    loader = ConfigLoaderImpl(create_config_search_path(str(configuration_folder())))
-    groups = loader.list_groups("")
-    typed = [f"{g}={o}" for g, o in choices.items() if bare(g) in groups and g not in PRESETS]
-
-    def defaults_list(overrides: list[str]) -> DefaultsList:
-        return loader.compute_defaults_list("train", overrides, RunMode.RUN)
-
-    brought = defaults_list([]).overrides.known_choices
-    if "model" in choices and choices["model"] != brought["model"]:
-        with_model = defaults_list([f"model={choices['model']}"]).overrides.known_choices
-        brought = {**with_model, "model": brought["model"]}
-    config = loader.load_configuration("train", typed, RunMode.RUN)
-    with open_dict(config):
-        del config["hydra"]
-    return Defaults(brought, config, rules_of(defaults_list(typed)))
+def compose_defaults(choices: Mapping[str, str]) -> Defaults:
+    """Compose the choices of a run without any other setting."""
+    with composer("train") as composing:
+        known = composing.groups
+        typed = [f"{g}={o}" for g, o in choices.items() if bare(g) in known and g not in PRESETS]
+        brought = composing.choices([])
+        if "model" in choices and choices["model"] != brought["model"]:
+            with_model = composing.choices([f"model={choices['model']}"])
+            brought = {**with_model, "model": brought["model"]}
+        found = composing.compose(typed)
+    return Defaults(brought, found.config, found.rules)
 
 
 def flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

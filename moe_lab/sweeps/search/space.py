@@ -19,10 +19,10 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import OmegaConf
 
+from moe_lab.config.compose import Composition, compose_words
 from moe_lab.config.overrides import plain
 from moe_lab.config.rules import Rule
 from moe_lab.errors import ConfigError
-from moe_lab.sweeps.search.composing import Composition, compose_default
 
 if TYPE_CHECKING:
     from optuna.trial import Trial
@@ -127,7 +127,7 @@ def make_space(words: Sequence[str]) -> Space:
             "at least one range, such as 'optimizer.lr=tag(log,interval(1e-4,1e-2))'",
             "type a range, or search=NAME for a file in conf/search/",
         )
-    composition = compose_default(list(fixed.values()))
+    composition = compose_words("train", list(fixed.values()))
     made = {key: make_dimension(o, composition, ranges) for key, o in ranges.items()}
     for dimension in made.values():
         if dimension.follows:

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from hydra.utils import instantiate
-from omegaconf import OmegaConf
 
 from moe_lab.sweeps.search.study import open_study
+from moe_lab.training.callbacks import Pruning
+from moe_lab.training.final_test import validation_only
 
 
 class StudyJudge:
@@ -38,12 +39,9 @@ class StudyJudge:
         return bool(self.trial.should_prune())
 
 
-def trial_number(hydra: Any) -> int | None:
-    """The number of the trial that a job is; None for any other job."""
-    number = OmegaConf.select(hydra, "sweeper.trial")
-    return None if number is None else int(number)
-
-
-def judge_of(hydra: Any, number: int) -> StudyJudge:
-    """Who judges this job."""
-    return StudyJudge(Path(hydra.sweep.dir), number, instantiate(hydra.sweeper.pruner))
+def examined_by_search(hydra: Any, folder: Path, number: int) -> dict[str, Any]:
+    """What makes a request to train one of a search's trial: who may end it, and that it is judged
+    on validation images alone.
+    """
+    judge = StudyJudge(folder, number, instantiate(hydra.sweeper.pruner))
+    return {"examine": validation_only, "callbacks": [Pruning(judge)]}

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
-from hydra import compose
-from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from moe_lab.config.launch import command_line, launch
+from moe_lab.config.check import check_line
+from moe_lab.config.compose import Composition
 from moe_lab.data import ImageData
 from moe_lab.errors import UserError
-from moe_lab.training.job import quieten_lightning, read, report, settle
+from moe_lab.training.attempt import Request, read, report, settle
 from moe_lab.training.run import TrainingRun
 from moe_lab.training.run_directory import RunDirectory
-from moe_lab.training.sandbox import sandbox
+from moe_lab.training.sandbox import at_work
 from moe_lab.training.seeds.member import Member
 from moe_lab.training.seeds.probe import probe
 from moe_lab.training.seeds.refusals import CannotBatch, refuse_parts, refuse_settings
@@ -38,30 +38,40 @@ class Outcome:
     speed: Speed | None = None
 
 
-def train_together(lines: Sequence[Line], even_if_slower: bool = False) -> Outcome:
+def train_together(
+    lines: Sequence[Line],
+    even_if_slower: bool = False,
+    after: Callable[[RunDirectory], object] | None = None,
+) -> Outcome:
     """Train command lines that differ in `seed` and `run_dir` alone in one pass.
 
     Each leaves the run directory of a run of its own. Where that cannot be, or takes longer than
     one after the other, nothing is trained, and the folders hold no finished run.
     """
-    task = SeedBatchTask(lines, even_if_slower)
-    code = launch("train", task, list(lines[0]))
-    return task.outcome if code == 0 else Outcome("the command line is refused")
+    try:
+        jobs = [check_line("train", line)[0] for line in lines]
+    except UserError:
+        return Outcome("the command line is refused")
+    return SeedBatchTask(jobs, even_if_slower, after)()
 
 
 class SeedBatchTask:
-    """What Hydra runs for the first of the lines."""
+    """The work on several jobs."""
 
-    def __init__(self, lines: Sequence[Line], even_if_slower: bool) -> None:
-        self.lines, self.even_if_slower = lines, even_if_slower
+    def __init__(
+        self,
+        jobs: Sequence[Composition],
+        even_if_slower: bool,
+        after: Callable[[RunDirectory], object] | None,
+    ) -> None:
+        self.jobs, self.even_if_slower, self.after = jobs, even_if_slower, after
         self.outcome = Outcome("it did not start")
 
-    def __call__(self, config: DictConfig) -> None:
-        with sandbox():
-            quieten_lightning()
+    def __call__(self) -> Outcome:
+        with at_work():
             torch.set_flush_denormal(True)  # as for a single run, see moe_lab.training.job
             try:
-                self.outcome = self.work(config)
+                self.outcome = self.work(self.jobs[0].config)
             except CannotBatch as why:
                 self.outcome = Outcome(str(why))
             except UserError as error:
@@ -71,6 +81,7 @@ class SeedBatchTask:
                 self.outcome = Outcome(f"{type(error).__name__}: {error}".splitlines()[0])
             if self.outcome.refused is not None:
                 log.info("not several seeds at once: %s", self.outcome.refused)
+        return self.outcome
 
     def work(self, config: DictConfig) -> Outcome:
         refuse_settings(config)
@@ -97,20 +108,16 @@ class SeedBatchTask:
 
     def runs(self) -> Generator[TrainingRun, None, None]:
         """A run a line; the images are read once."""
-        hydra = HydraConfig.get()
-        chosen = OmegaConf.to_container(hydra.runtime.choices)
-        assert isinstance(chosen, dict)
-        choices = {str(k): v for k, v in chosen.items() if v and not str(k).startswith("hydra/")}
         data: ImageData | None = None
-        for line in self.lines:
-            config = compose("train", list(line))
-            directory = RunDirectory(config.run_dir)
+        for job in self.jobs:
+            folder = Path(job.config.run_dir).absolute()
+            directory = RunDirectory(folder)
             directory.create()
-            settle(config, directory, hydra)
+            config = settle(job.config, Request(job, folder))
             data = read(config) if data is None else copy.copy(data)
             data.seed = config.seed  # of order and augmentation; the split has a seed of its own
-            with command_line("train", line), logged_to([directory]):
-                yield TrainingRun(config, data, dict(choices))
+            with logged_to([directory]):
+                yield TrainingRun(config, data, dict(job.choices), after=self.after)
 
 
 @contextmanager

@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from moe_lab.analysis.audit import Subject, audit, compose_subject
-from moe_lab.config.assembly import assemble
 from moe_lab.config.check import CommandLineError, check_overrides
+from moe_lab.config.compose import assemble
 from moe_lab.config.help import options
 from moe_lab.config.resolvers import register_resolvers
 from moe_lab.errors import ConfigError

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from moe_lab.sweeps.search.line import read_search
 
 from moe_lab.config.help import options
 from moe_lab.errors import ConfigError
-from moe_lab.sweeps.search.line import read_search
 from moe_lab.sweeps.search.space import Space, make_space
 
 optuna = pytest.importorskip("optuna")

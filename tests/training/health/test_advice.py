@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
-from moe_lab.config.assembly import assemble
 from moe_lab.config.check import check_overrides
+from moe_lab.config.compose import assemble
 from moe_lab.config.help import options
 from moe_lab.config.resolvers import register_resolvers
 from moe_lab.training.health import Usage, advise

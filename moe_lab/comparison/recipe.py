@@ -6,25 +6,18 @@ with what its choices compose to, and every key that differs becomes an override
 
 from __future__ import annotations
 
-import functools
 import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import HydraException
-from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from moe_lab.config.location import configuration_folder
-from moe_lab.config.resolvers import register_resolvers
-from moe_lab.config.tree import rules_of
+from moe_lab.config.compose import compose_cached, compose_words
+from moe_lab.config.launch import quoted
 from moe_lab.training.run_directory import NOT_HASHED, config_hash
 
 MISSING = object()
@@ -96,41 +89,27 @@ def select(wanted: Mapping[str, str]) -> tuple[dict[str, str], Composed]:
     return selected, composed
 
 
-@functools.lru_cache(maxsize=256)
 def choices_to_values(overrides: tuple[str, ...]) -> Composed:
     """Compose choices of options; the value of every key that can be typed."""
-    with hydra_beside():
-        config = compose("train", list(overrides), return_hydra_config=True)
-        loader = GlobalHydra.instance().config_loader()
-        rules = rules_of(loader.compute_defaults_list("train", list(overrides), RunMode.RUN))
-    chosen = {str(k): str(v) for k, v in config.hydra.runtime.choices.items() if v is not None}
+    found = compose_cached("train", overrides)
     typeable = [
         key
-        for key, rule in rules.items()
+        for key, rule in found.rules.items()
         if not rule.is_wired and not NOT_HASHED & set(key.split("."))
     ]
-    return Composed(chosen, {key: plain(OmegaConf.select(config, key)) for key in typeable})
+    values = {key: plain(OmegaConf.select(found.config, key)) for key in typeable}
+    return Composed(found.choices, values)
 
 
 def composes_to(overrides: Mapping[str, Any], recorded: Mapping[str, Any]) -> bool:
     """Whether overrides give the recorded configuration, by its hash."""
     words = [f"{key}={hydra_value(value)}" for key, value in overrides.items()]
     try:
-        config = compose_training(words)
+        config = compose_words("train", words).config
         fill_in(config, recorded)
         return config_hash(plain(config)) == config_hash(dict(recorded))
     except (HydraException, OmegaConfBaseException):
         return False
-
-
-def compose_training(overrides: Sequence[str]) -> DictConfig:
-    """The configuration of a training command, outside of any job."""
-    with hydra_beside():
-        config = compose("train", list(overrides))
-    with open_dict(config):
-        # Only a job could resolve these two; they are no part of the hash.
-        config.run_dir = config.run_name = "run"
-    return config
 
 
 def fill_in(config: DictConfig, recorded: Mapping[str, Any]) -> None:
@@ -139,19 +118,6 @@ def fill_in(config: DictConfig, recorded: Mapping[str, Any]) -> None:
         value = find(recorded, key)
         if value is not MISSING:
             OmegaConf.update(config, key, value)
-
-
-@contextmanager
-def hydra_beside() -> Iterator[None]:
-    """Compose beside a Hydra application that may be running; its state is put back."""
-    register_resolvers()
-    outer = GlobalHydra.instance().hydra
-    GlobalHydra.instance().clear()
-    try:
-        with initialize_config_dir(str(configuration_folder()), version_base="1.3"):
-            yield
-    finally:
-        GlobalHydra.instance().hydra = outer
 
 
 def plain(value: Any) -> Any:
@@ -176,12 +142,6 @@ def hydra_value(value: Any) -> str:
     if isinstance(value, list | tuple):
         return "[" + ",".join(hydra_value(item) for item in value) + "]"
     if isinstance(value, str):
-        is_word = PLAIN.match(value) and value.lower() not in (
-            "null",
-            "true",
-            "false",
-            "nan",
-            "inf",
-        )
-        return value if is_word else QuotedString(value, Quote.single).with_quotes()
+        is_word = PLAIN.match(value) and value.lower() not in KEYWORDS
+        return value if is_word else quoted(value)
     return str(value)

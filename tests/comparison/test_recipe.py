@@ -11,7 +11,7 @@ import pytest
 import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from moe_lab.comparison.command import Recipe, find_recipe, hydra_value
+from moe_lab.comparison.recipe import Recipe, find_recipe, hydra_value
 from moe_lab.training.run_directory import RunDirectory
 
 Record = Callable[..., Path]

@@ -1,0 +1,193 @@
+"""One attempt at a run: from a composed job to an exit code, whatever happens in between."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning import Callback
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from moe_lab.config.compose import Composition
+from moe_lab.config.launch import print_error
+from moe_lab.data import ImageData
+from moe_lab.errors import ConfigError, DataUnavailable, UserError
+from moe_lab.training import build, console
+from moe_lab.training.final_test import Examine, validation_and_test
+from moe_lab.training.ranks import is_first_process
+from moe_lab.training.resume import signalled
+from moe_lab.training.run import Interrupted, TrainingRun
+from moe_lab.training.run_directory import NOT_ASKED, RunDirectory
+from moe_lab.training.run_log import logged_to
+from moe_lab.training.sandbox import at_work
+
+log = logging.getLogger("moe_lab")
+PROGRAM = "moe_lab train"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be trained, and how it is gone about.
+
+    `after` is called with the run directory once there is a summary, for a page about the run.
+    """
+
+    job: Composition
+    folder: Path
+    resume: bool = False  # a run that is in the folder goes on, or is left as it is if it is done
+    sweep: Path | None = None  # the sweep that the run is a part of
+    examine: Examine = validation_and_test
+    callbacks: Sequence[Callback] = field(default=())  # before those of the configuration
+    after: Callable[[RunDirectory], object] | None = None
+
+
+@dataclass(frozen=True)
+class JobResult:
+    """How one job ended."""
+
+    run_dir: str
+    exit_code: int
+    summary: dict[str, Any]
+
+
+def attempt(request: Request) -> JobResult:
+    """Train one job; every failure ends in a message, a summary and an exit code."""
+    directory = RunDirectory(request.folder)
+    summary: dict[str, Any] = {"status": "failed"}
+    with at_work():
+        # Gradients of images that are already learned sink below 1e-38, where a processor counts
+        # in software: on MNIST that made a step up to four times slower. Zero serves as well.
+        torch.set_flush_denormal(True)
+        try:
+            if not (request.resume and directory.config.is_file()):
+                directory.create()
+            with logged_to(directory):
+                summary, code = guarded(request, directory)
+        except UserError as error:
+            code = 2 if isinstance(error, ConfigError) else 1
+            print_error(PROGRAM, error)
+            summary = record_failure(directory, str(error))
+    return JobResult(str(directory.path), code, summary)
+
+
+def guarded(request: Request, directory: RunDirectory) -> tuple[dict[str, Any], int]:
+    """Summary and exit code of the run, with every way in which it can end."""
+    try:
+        summary = prepare(request, directory).run()
+        report(summary, directory)
+        return summary, 0
+    except Interrupted as interrupted:
+        print("\ninterrupted; this is what was reached:")
+        report(interrupted.summary, directory)
+        return interrupted.summary, interrupted.exit_code
+    except UserError as error:
+        log.error("%s", error)
+        print_error(PROGRAM, error)
+        return record_failure(directory, str(error)), 2 if isinstance(error, ConfigError) else 1
+    except KeyboardInterrupt:
+        print("\ninterrupted before the training", flush=True)
+        return {"status": "failed"}, 130
+    except SystemExit as stop:
+        # Whoever means to stop a sweep sends a signal: an exit is the failure of one job.
+        code = signalled(stop)
+        if code is not None:
+            return {"status": "failed"}, code
+        called = UserError(f"the job called exit({stop.code!r})")
+        print_error(PROGRAM, called)
+        log.exception("exit")
+        return record_failure(directory, str(called)), 1
+    except Exception as error:
+        log.exception("unexpected failure")
+        said = out_of_memory(error) if is_out_of_memory(error) else None
+        print_error(PROGRAM, said or unexpected(error, directory))
+        return record_failure(directory, str(said or f"{type(error).__name__}: {error}")), 1
+
+
+def prepare(request: Request, directory: RunDirectory) -> TrainingRun:
+    """Read the data, falling back to the installed digits where the configuration allows it."""
+    job, choices = request.job, dict(request.job.choices)
+    config = settle(job.config, request)
+    try:
+        data = read(config)
+    except DataUnavailable as error:
+        fallback = config.dataset.fallback
+        if fallback is None:
+            raise
+        print(f"data: {error.wrong}; using dataset={fallback} instead", flush=True)
+        log.warning("%s; using dataset=%s instead", error.wrong, fallback)
+        config = settle(job.with_option("dataset", fallback).config, request)
+        choices |= {"dataset": fallback, "dataset_requested": choices["dataset"]}
+        data = read(config)
+    return TrainingRun(
+        config, data, choices, resume=request.resume, examine=request.examine,
+        callbacks=request.callbacks, after=request.after,
+    )  # fmt: skip
+
+
+def read(config: DictConfig) -> ImageData:
+    """The data module of a configuration, with its data read."""
+    data = build.build_data(config)
+    data.prepare()
+    return data
+
+
+def settle(config: DictConfig, request: Request) -> DictConfig:
+    """A copy that says where this run is kept, and nothing of how it was asked for."""
+    config = config.copy()
+    with open_dict(config):
+        config.run_dir = str(request.folder)
+        config.update(dict.fromkeys(NOT_ASKED, False))  # no part of what the run is
+        wandb = OmegaConf.select(config, "logger.wandb")
+        if wandb is not None and request.sweep is not None and wandb.group is None:
+            wandb.group = request.sweep.name
+    return config
+
+
+def report(summary: dict[str, Any], directory: RunDirectory) -> None:
+    """The final table, on the screen and in the log."""
+    if not is_first_process():
+        return
+    console.print_summary(summary)
+    for label, text in console.summary_rows(summary):
+        log.info("%s: %s", label.strip(), text)
+    print(f"run directory: {directory.path}", flush=True)
+
+
+def record_failure(directory: RunDirectory, error: str) -> dict[str, Any]:
+    """summary.json of a run that failed, unless the folder itself is the problem or belongs to
+    another run.
+    """
+    summary = {"status": "failed", "run_dir": str(directory.path), "error": error}
+    try:
+        if not directory.summary.exists():
+            directory.write_json(directory.summary, summary)
+    except UserError:
+        pass
+    return summary
+
+
+def unexpected(error: Exception, directory: RunDirectory) -> UserError:
+    """An error that moe_lab did not foresee, in the form of those it did."""
+    first_line = (str(error).strip().splitlines() or ["no message"])[0]
+    where = f"the traceback is in {directory.log}" if directory.log.is_file() else ""
+    return UserError(f"{type(error).__name__}: {first_line}", todo=where)
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether Python, a GPU or torch's own allocator for the CPU found no more memory."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
+        isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
+    )
+
+
+def out_of_memory(error: Exception) -> UserError:
+    first_line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return UserError(
+        f"out of memory: {first_line}",
+        "a model and a batch that fit the memory; plan=true estimates how much a run needs",
+        "lower dataset.batch_size, dataset.eval_batch_size or the sizes of the model",
+    )
