@@ -24,7 +24,7 @@ import moe_lab  # noqa: F401  (first: it makes torchvision importable)
 import torch  # isort: skip
 from lightning import LightningModule, Trainer, seed_everything
 from lightning.pytorch.callbacks import Callback
-from moe_lab.training.job import quieten_lightning
+from moe_lab.training.sandbox import quieten_lightning
 from omegaconf import DictConfig, open_dict
 from rich.console import Console
 from rich.table import Table

@@ -10,11 +10,10 @@ from typing import Any
 
 import pytest
 import yaml
-from hydra import compose
-from omegaconf import OmegaConf, open_dict
 
-from moe_lab.comparison.command import Recipe, fill_in, hydra_beside
+from moe_lab.comparison.recipe import Recipe, fill_in
 from moe_lab.comparison.runs import Group, Run
+from moe_lab.config.compose import compose_words
 from moe_lab.training.run_directory import config_hash
 
 Record = Callable[..., Path]
@@ -25,16 +24,10 @@ LEARNED = {"dataset": {"shape": [1, 28, 28], "num_classes": 10, "mean": [0.1], "
 @functools.cache
 def composed(overrides: tuple[str, ...]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The configuration that a run with these overrides keeps, and its choices."""
-    with hydra_beside():
-        config = compose("train", list(overrides), return_hydra_config=True)
-    choices = {k: v for k, v in config.hydra.runtime.choices.items() if v and "hydra/" not in k}
-    with open_dict(config):
-        del config["hydra"]
-        config.run_dir = config.run_name = "run"
-    fill_in(config, LEARNED)
-    plain = OmegaConf.to_container(config, resolve=True)
-    assert isinstance(plain, dict)
-    return {str(key): value for key, value in plain.items()}, choices
+    composition = compose_words("train", overrides)
+    composition.config.run_dir = composition.config.run_name = "run"
+    fill_in(composition.config, LEARNED)
+    return composition.plain(), dict(composition.choices)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 
-from moe_lab.sweeps import task
+from moe_lab.sweeps import launch_jobs
 
 Train = Callable[..., tuple[int, Path]]
 Summaries = Callable[[Path], dict[str, dict[str, Any]]]
@@ -87,9 +87,9 @@ def test_processes_at_once_share_the_cores(
 ) -> None:
     chosen: list[int] = []
     monkeypatch.setenv("OMP_NUM_THREADS", "99")
-    monkeypatch.setattr(task, "available_cores", lambda: cores)
+    monkeypatch.setattr(launch_jobs, "available_cores", lambda: cores)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 64)
     monkeypatch.setattr(torch, "set_num_threads", chosen.append)
-    task.limit_threads(SimpleNamespace(launcher={"n_jobs": jobs}))
+    launch_jobs.limit_threads(SimpleNamespace(launcher={"n_jobs": jobs}))
     assert chosen == [threads]
-    assert task.os.environ["OMP_NUM_THREADS"] == str(threads)
+    assert launch_jobs.os.environ["OMP_NUM_THREADS"] == str(threads)

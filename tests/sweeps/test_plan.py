@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from moe_lab.sweeps.measuring import Cost, write_page
+from moe_lab.sweeps.cost import Cost, write_page
 from omegaconf import OmegaConf
 
 from moe_lab.sweeps import plan as plan_module

@@ -69,7 +69,7 @@ def train(task: Task) -> Run | None:
     """Run one task in this process; None where it failed, with what it said on the screen."""
     clear(task)
     said = io.StringIO()
-    from moe_lab.train import main
+    from moe_lab.sweeps.line import main
 
     with contextlib.redirect_stdout(said):
         code = main(line_of(task))
@@ -86,10 +86,11 @@ def train_seeds(seeds: Sequence[Task]) -> str:
     for task in seeds:
         clear(task)
     said = io.StringIO()
+    from moe_lab.analysis.page import write_report
     from moe_lab.training.seeds import train_together
 
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
-        outcome = train_together([line_of(task) for task in seeds])
+        outcome = train_together([line_of(task) for task in seeds], after=write_report)
     if outcome.refused is not None:
         return f"one seed after the other: {outcome.refused}"
     return f"{len(seeds)} seeds together: {outcome.speed}"

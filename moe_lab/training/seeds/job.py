@@ -28,6 +28,7 @@ from moe_lab.training.seeds.training import fit, stack
 
 log = logging.getLogger("moe_lab")
 Line = Sequence[str]
+After = Callable[[RunDirectory], object]
 
 
 @dataclass(frozen=True)
@@ -39,9 +40,7 @@ class Outcome:
 
 
 def train_together(
-    lines: Sequence[Line],
-    even_if_slower: bool = False,
-    after: Callable[[RunDirectory], object] | None = None,
+    lines: Sequence[Line], even_if_slower: bool = False, after: After | None = None
 ) -> Outcome:
     """Train command lines that differ in `seed` and `run_dir` alone in one pass.
 

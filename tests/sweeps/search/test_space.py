@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from moe_lab.sweeps.search.line import read_search
 
 from moe_lab.config.help import options
 from moe_lab.errors import ConfigError
+from moe_lab.sweeps.search.ranges import with_ranges
 from moe_lab.sweeps.search.space import Space, make_space
 
 optuna = pytest.importorskip("optuna")
@@ -14,9 +14,8 @@ SEARCH = ("hydra/sweeper=optuna",)
 
 
 def space_of(*words: str) -> Space:
-    line = read_search([*SEARCH, *words], multirun=True)
-    assert line is not None
-    return make_space([word for word in line.words if word not in SEARCH])
+    found = with_ranges([*SEARCH, *words])
+    return make_space([word for word in found if word not in SEARCH])
 
 
 @pytest.mark.parametrize("name", options("search"))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from scipy import stats
 
-from moe_lab.comparison.command import Recipe
+from moe_lab.comparison.recipe import Recipe
 from moe_lab.comparison.runs import Group, Run
 from moe_lab.sweeps.studies.relations import relate
 from moe_lab.sweeps.studies.study import Relation
