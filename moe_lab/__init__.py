@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from moe_lab.config.version import VERSION
 from moe_lab.data.torchvision_guard import install as _install_torchvision_guard
 
 if TYPE_CHECKING:
     from moe_lab.training.checkpoints import load as load
 
-__version__ = "0.1.0"
+__version__ = VERSION
 __all__ = ["__version__", "load"]
 
 # Before anything can import torchvision, which lightning and torchmetrics do behind the scenes.

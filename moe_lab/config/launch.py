@@ -12,11 +12,11 @@ from pathlib import Path
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.types import Quote, QuotedString
 
-from moe_lab import __version__
 from moe_lab.config.check import check_line
 from moe_lab.config.completion import shell_completion
 from moe_lab.config.compose import Composition, composer
 from moe_lab.config.help import help_text, key_text
+from moe_lab.config.version import VERSION
 from moe_lab.errors import ConfigError, UserError
 
 
@@ -100,7 +100,7 @@ def option_parser(name: str) -> argparse.ArgumentParser:
 def answer_options(command: Usage, options: argparse.Namespace, words: Sequence[str]) -> None:
     """Print what an option asks for, and leave."""
     if options.version:
-        print(f"moe_lab {__version__}")
+        print(f"moe_lab {VERSION}")
     elif options.shell_completion:
         shell_completion(words)
     elif options.help is not None and "=" not in options.help and options.help:

@@ -15,7 +15,6 @@ import torch
 from torch import Tensor, distributed
 
 from moe_lab.outputs import MixtureOutput, Output
-from moe_lab.training.ranks import world_size
 
 BATCH_SECOND = ("pass_log_probs", "modulation_norm", "halting", "predicted_error")  # [T, B, ...]
 Change = Callable[[str, Tensor], Tensor]
@@ -27,7 +26,9 @@ def whole_batch(output: Output, target: Tensor, with_features: bool) -> tuple[Ou
 
     `features`, the largest part, are left out unless a term reads them.
     """
-    if world_size() == 1:
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return output, target
+    if distributed.get_world_size() == 1:
         return output, target
     if not with_features and isinstance(output, MixtureOutput):
         output = dataclasses.replace(output, features=None)

@@ -12,16 +12,6 @@ def is_first_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def world_size() -> int:
-    """The number of processes that train together; 1 before they have met."""
-    # torch takes a second to import, and a wrong command line is to be refused before that.
-    from torch import distributed
-
-    if distributed.is_available() and distributed.is_initialized():
-        return int(distributed.get_world_size())
-    return 1
-
-
 def draw_apart(rank: int, seed: int, epoch: int) -> None:
     """Give each process but the first a noise of its own for an epoch.
 

@@ -23,7 +23,6 @@ import moe_lab  # noqa: F401  (first: it makes torchvision importable)
 
 import torch  # isort: skip
 from lightning import seed_everything
-from moe_lab.training.sandbox import quieten_lightning
 from omegaconf import DictConfig, open_dict
 from rich.console import Console
 from rich.table import Table
@@ -35,6 +34,7 @@ from moe_lab.training import build
 from moe_lab.training.callbacks import Stopwatch
 from moe_lab.training.classifier import Classifier
 from moe_lab.training.loggers import JSONLinesLogger
+from moe_lab.training.sandbox import quieten_lightning
 
 MOST_OVER_BARE, MOST_OVER_DATALOADER = 1.5, 0.5
 

@@ -24,7 +24,6 @@ import moe_lab  # noqa: F401  (first: it makes torchvision importable)
 import torch  # isort: skip
 from lightning import LightningModule, Trainer, seed_everything
 from lightning.pytorch.callbacks import Callback
-from moe_lab.training.sandbox import quieten_lightning
 from omegaconf import DictConfig, open_dict
 from rich.console import Console
 from rich.table import Table
@@ -39,6 +38,7 @@ from moe_lab.data import ImageData
 from moe_lab.outputs import Output
 from moe_lab.training import build
 from moe_lab.training.loggers import JSONLinesLogger
+from moe_lab.training.sandbox import quieten_lightning
 
 MOST_OVERHEAD = 0.10  # of an epoch
 

@@ -20,13 +20,13 @@ import moe_lab  # noqa: F401  (first: it makes torchvision importable)
 import torch  # isort: skip
 from lightning import LightningModule, Trainer, seed_everything
 from lightning.pytorch.callbacks import Callback
-from moe_lab.training.sandbox import quieten_lightning
 from rich.console import Console, Group
 
 from moe_lab.config.check import check_overrides
 from moe_lab.config.resolvers import register_resolvers
 from moe_lab.training import build
 from moe_lab.training.callbacks import HealthProgressBar
+from moe_lab.training.sandbox import quieten_lightning
 
 WIDTH = 100
 COMPOSITION = [

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 import torch
-from moe_lab.sweeps.cost import Cost, write_page
 from omegaconf import OmegaConf
 
 from moe_lab.sweeps import plan as plan_module
+from moe_lab.sweeps.cost import Cost, write_page
 from moe_lab.sweeps.jobs import Job
 from moe_lab.sweeps.plan import Entry, duration, totals
 
