@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from moe_lab.config.torchvision_guard import install as _install_torchvision_guard
 from moe_lab.config.version import VERSION
-from moe_lab.data.torchvision_guard import install as _install_torchvision_guard
 
 if TYPE_CHECKING:
     from moe_lab.training.checkpoints import load as load

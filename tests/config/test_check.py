@@ -82,7 +82,7 @@ def test_all_mistakes_of_a_line_are_named_at_once() -> None:
         ["router=top_k", "router.normalize=false", "gate=mlp", "gate.hidden=8"],
         ["dataset.classes=[3,7]", "dataset.subset=100", "tags=[a,b]"],
         ["trainer.gradient_clip_val=1", "trainer.limit_train_batches=10"],
-        ["hydra.verbose=true", "expert.hidden=[64,32]", "run_dir=some/where"],
+        ["expert.hidden=[64,32]", "run_dir=some/where"],
         ["loss.terms.router_z.weight=1e-3", "~callbacks.early_stopping"],
         ["run_name='a=b'", "init_from='runs/lr=0.1'"],
     ],

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from moe_lab.data import torchvision_guard
+from moe_lab.config import torchvision_guard
 
 MISMATCH = torch.version.cuda is None and torchvision_guard.torchvision_is_built_for_cuda()
 
@@ -31,7 +31,7 @@ def test_the_guard_leaves_nothing_behind_once_torchvision_is_there() -> None:
     code = (
         "import sys, moe_lab; before = len(sys.meta_path); assert 'torch' not in sys.modules; "
         "import torchvision; assert len(sys.meta_path) == before - 1; "
-        "from moe_lab.data.torchvision_guard import install; install(); "
+        "from moe_lab.config.torchvision_guard import install; install(); "
         "assert len(sys.meta_path) == before - 1"
     )
     done = python(code)
