@@ -195,7 +195,7 @@ def build_trainer(config: DictConfig, callbacks: list[Callback], loggers: list[L
             callbacks=callbacks,
             logger=loggers,
             default_root_dir=config.run_dir,
-            enable_progress_bar=any("ProgressBar" in type(c).__name__ for c in callbacks),
+            enable_progress_bar=False,  # Lightning's own: see callbacks/live_bar.py
             enable_model_summary=False,
             enable_checkpointing=True,
             use_distributed_sampler=False,

@@ -20,12 +20,12 @@ import moe_lab  # noqa: F401  (first: it makes torchvision importable)
 import torch  # isort: skip
 from lightning import LightningModule, Trainer, seed_everything
 from lightning.pytorch.callbacks import Callback
-from rich.console import Console, Group
+from rich.console import Console
 
 from moe_lab.config.check import check_overrides
 from moe_lab.config.resolvers import register_resolvers
 from moe_lab.training import build
-from moe_lab.training.callbacks import HealthProgressBar
+from moe_lab.training.callbacks import LiveBar
 from moe_lab.training.sandbox import quieten_lightning
 
 WIDTH = 100
@@ -40,15 +40,15 @@ COMPOSITION = [
 class Picture(Callback):
     """Draws what the progress bar shows at one step into an SVG file."""
 
-    def __init__(self, bar: HealthProgressBar, step: int, path: Path) -> None:
+    def __init__(self, bar: LiveBar, step: int, path: Path) -> None:
         self.bar, self.step, self.path = bar, step, path
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if trainer.global_step == self.step and self.bar.progress is not None:
+        if trainer.global_step == self.step:
             console = Console(record=True, force_terminal=True, width=WIDTH, file=io.StringIO())
-            console.print(Group(*self.bar.progress.get_renderables()))
+            console.print(self.bar.render())
             console.save_svg(str(self.path), title="python -m moe_lab.train")
 
 
@@ -70,8 +70,7 @@ def main() -> None:
         length = build.training_length(config, len(data.loader("train")))
         classifier = build.build_classifier(config, length)
         torch.nn.init.zeros_(classifier.model.get_parameter("router.gate.linear.weight"))
-        terminal = {"file": io.StringIO(), "force_terminal": True, "width": WIDTH}
-        bar = HealthProgressBar(refresh_rate=10, leave=True, console_kwargs=terminal)
+        bar = LiveBar(Console(file=io.StringIO(), force_terminal=True, width=WIDTH))
         picture = Picture(bar, arguments.step, arguments.path)
         callbacks = [*build.build_callbacks(config), bar, picture]
         build.build_trainer(config, callbacks, []).fit(classifier, datamodule=data)

@@ -7,14 +7,15 @@ from moe_lab.training.callbacks.collapse import CollapseAlarm, collapse
 from moe_lab.training.callbacks.early_stopping import early_stopping
 from moe_lab.training.callbacks.ema import WeightAverage, ema
 from moe_lab.training.callbacks.health import HealthMonitor, health
-from moe_lab.training.callbacks.progress import HealthProgressBar, ProgressLines, progress
+from moe_lab.training.callbacks.live_bar import LiveBar
+from moe_lab.training.callbacks.progress import ProgressLines, progress
 from moe_lab.training.callbacks.pruning import Pruning
 from moe_lab.training.callbacks.stopwatch import Stopwatch
 
 __all__ = [
     "CollapseAlarm",
     "HealthMonitor",
-    "HealthProgressBar",
+    "LiveBar",
     "ProgressLines",
     "Pruning",
     "Stopwatch",

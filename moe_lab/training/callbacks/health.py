@@ -11,7 +11,7 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
 from moe_lab.training.callbacks.collapse import CollapseAlarm
-from moe_lab.training.callbacks.progress import HealthProgressBar
+from moe_lab.training.callbacks.live_bar import LiveBar
 from moe_lab.training.health import LayerHealth, UsageWindow, advise, health_panel
 from moe_lab.training.run_directory import without_nan
 
@@ -34,14 +34,14 @@ class HealthMonitor(Callback):
             raise ValueError(f"window and every must be at least 1, got {window} and {every}")
         self.file, self.window, self.every = file, window, every
         self.alarm: CollapseAlarm | None = None
-        self.bar: HealthProgressBar | None = None
+        self.bar: LiveBar | None = None
         self._windows: dict[str, UsageWindow] = {}
         self._steps = 0
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         callbacks = trainer.callbacks  # type: ignore[attr-defined]
         self.alarm = next((c for c in callbacks if isinstance(c, CollapseAlarm)), None)
-        self.bar = next((c for c in callbacks if isinstance(c, HealthProgressBar)), None)
+        self.bar = next((c for c in callbacks if isinstance(c, LiveBar)), None)
         if self.alarm is not None:
             self.alarm.is_asked = True
 

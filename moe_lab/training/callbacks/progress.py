@@ -1,81 +1,85 @@
-"""A progress bar on a terminal, plain lines elsewhere, and the same lines in train.log always."""
+"""How far a run has come: a row after every epoch, in train.log always, and a bar on a terminal."""
 
 from __future__ import annotations
 
 import logging
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Sequence
+from typing import Any
 
 from lightning import LightningModule, Trainer
-from lightning.pytorch.callbacks import Callback, RichProgressBar
-from rich.console import RenderableType
+from lightning.pytorch.callbacks import Callback
+
+from moe_lab.training.callbacks.live_bar import LiveBar
+from moe_lab.training.pace import Pace, batches_done, batches_of_run, clock_time
 
 log = logging.getLogger("moe_lab")
-SHOWN = ("train_epoch_loss", "train_accuracy", "val_loss", "val_accuracy", "val_load_cv")
+# Metric, heading on the screen, form, scale and unit; those that were measured, in this order.
+COLUMNS = (
+    ("train_epoch_loss", "train loss", ".4f", 1, ""),
+    ("train_accuracy", "accuracy", ".2f", 100, " %"),
+    ("val_loss", "val loss", ".4f", 1, ""),
+    ("val_accuracy", "accuracy", ".2f", 100, " %"),
+    ("val_load_cv", "load CV", ".3f", 1, ""),
+)
+SHOWN = tuple(metric for metric, *_ in COLUMNS)
 
 
 def progress(style: str = "auto") -> list[Callback]:
     """The display of a run: `bar`, `lines`, `none`, or `auto`, which looks whether it writes to a
-    terminal.
+    terminal. `bar` has the lines too, above it.
     """
     if style == "auto":
         style = "bar" if sys.stdout.isatty() else "lines"
-    lines = ProgressLines(on_screen=style == "lines")
-    return [HealthProgressBar(refresh_rate=10, leave=True), lines] if style == "bar" else [lines]
-
-
-class HealthProgressBar(RichProgressBar):
-    """Lightning's progress bar with room for one more thing below it, which goes when the bar
-    stops.
-    """
-
-    below: RenderableType | None = None
-    _is_stopping = False
-
-    def show(self, renderable: RenderableType | None) -> None:
-        """Put something below the bar from the next refresh on; None takes it away."""
-        self.below = renderable
-
-    def _init_progress(self, trainer: Trainer) -> None:
-        before = self.progress
-        super()._init_progress(trainer)
-        if self.progress is None or self.progress is before:
-            return
-        bars = self.progress.get_renderables
-
-        def bars_and_below() -> Iterable[RenderableType]:
-            yield from bars()
-            if self.below is not None and not self._is_stopping:
-                yield self.below
-
-        # One live display owns the screen: a second one beside it would flicker. Lightning names
-        # the class of its progress itself, so what rich means to be overridden is set here.
-        self.progress.get_renderables = bars_and_below  # type: ignore[method-assign]
-
-    def _stop_progress(self) -> None:
-        self._is_stopping = True
-        super()._stop_progress()
-        self._is_stopping = False
+    lines = ProgressLines(on_screen=style != "none")
+    return [LiveBar(), lines] if style == "bar" else [lines]
 
 
 class ProgressLines(Callback):
-    """Writes a line after every epoch to the log, and to the screen if asked."""
+    """Writes a line after every epoch to the log, and a row of a table to the screen if asked."""
 
     def __init__(self, on_screen: bool = True) -> None:
         self.on_screen = on_screen
+        self.pace = Pace()
         self._started = 0.0
+        self._headings: list[str] = []  # of the rows so far
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._started = time.perf_counter()
 
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self.pace.count(batches_done(trainer, batch_idx + 1))
+
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not trainer.is_global_zero:
             return
-        metrics = trainer.callback_metrics
-        shown = "  ".join(f"{name} {float(metrics[name]):.4f}" for name in SHOWN if name in metrics)
+        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        epoch = f"{trainer.current_epoch + 1}/{trainer.max_epochs}"
         seconds = time.perf_counter() - self._started
-        line = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  {shown}  {seconds:.1f} s"
-        log.info("%s", line)
+        left = clock_time(self.pace.seconds_until(batches_of_run(trainer)))
+        named = "  ".join(f"{name} {metrics[name]:.4f}" for name in SHOWN if name in metrics)
+        log.info("epoch %s  %s  %.1f s, %s left", epoch, named, seconds, left)
         if self.on_screen:
-            print(line, flush=True)
+            self._print_row(epoch, metrics, f"{seconds:.1f} s", left)
+
+    def _print_row(self, epoch: str, metrics: dict[str, float], seconds: str, left: str) -> None:
+        shown = [
+            (heading, f"{scale * metrics[name]:{form}}{unit}")
+            for name, heading, form, scale, unit in COLUMNS
+            if name in metrics
+        ]
+        cells = [("epoch", epoch), *shown, ("time", seconds), ("left", left)]
+        headings = [heading for heading, _ in cells]
+        if headings != self._headings:  # not all is measured after every epoch
+            self._headings = headings
+            print(row(headings), flush=True)
+        print(row([text for _, text in cells], headings), flush=True)
+
+
+def row(cells: Sequence[str], headings: Sequence[str] | None = None) -> str:
+    """One line of the table of epochs, which has 80 columns at most; cells are right-aligned."""
+    widths = [max(8, len(heading)) for heading in headings or cells]
+    return "  ".join(text.rjust(width) for text, width in zip(cells, widths, strict=True))
