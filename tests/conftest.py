@@ -40,6 +40,7 @@ SMALL = [
 ]
 
 Train = Callable[..., tuple[int, Path]]
+NOT_COMPARED = {"train_seconds", "images_per_second", "run_dir"}
 
 
 @pytest.fixture(autouse=True)
@@ -75,6 +76,20 @@ def train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Train:
 def read_json() -> Callable[[Path], dict[str, Any]]:
     """The content of a JSON file."""
     return lambda path: dict(json.loads(path.read_text()))
+
+
+@pytest.fixture
+def summaries() -> Callable[[Path], dict[str, dict[str, Any]]]:
+    """The summaries of a sweep's jobs by folder, without times and places."""
+
+    def read(sweep: Path) -> dict[str, dict[str, Any]]:
+        found = {}
+        for path in sorted(sweep.glob("*/summary.json")):
+            content = json.loads(path.read_text())
+            found[path.parent.name] = {k: v for k, v in content.items() if k not in NOT_COMPARED}
+        return found
+
+    return read
 
 
 @pytest.fixture(scope="session")

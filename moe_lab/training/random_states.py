@@ -1,4 +1,5 @@
-"""Puts into last.ckpt what Lightning leaves out: random states, and what callbacks have counted.
+"""Puts into last.ckpt what Lightning leaves out: random states, a stop that was decided, and how
+long files were.
 
 Order and augmentation of images follow from (seed, epoch, step); dropout and router noise do not.
 """
@@ -14,21 +15,11 @@ import torch
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
-from moe_lab.training.callbacks import CollapseAlarm, HealthMonitor, Pruning, Stopwatch
-from moe_lab.training.health import UsageWindow
-
-KEY = "moe_lab_memory"
-# What each callback has to know again, so that a run which goes on acts as if it had not stopped.
-COUNTED: dict[type[Callback], tuple[str, ...]] = {
-    Stopwatch: ("train_seconds", "images", "epochs"),
-    HealthMonitor: ("_steps", "_windows"),
-    CollapseAlarm: ("raised", "stop_reason", "_signs"),
-    Pruning: ("is_pruned",),
-}
+KEY = "moe_lab_resume"
 
 
 class Memory(Callback):
-    """Saves and restores random states, counts of callbacks, and a stop that was decided.
+    """Saves and restores random states and a stop that was decided.
 
     Only containers that torch.load(weights_only=True) takes. `files` are those that grow while
     training: their sizes tell later what had been written by then.
@@ -43,7 +34,6 @@ class Memory(Callback):
     ) -> None:
         checkpoint[KEY] = {
             "random": random_states(),
-            "counted": [encode(counts(c)) for c in counting(trainer)],
             "should_stop": bool(trainer.should_stop),
             "sizes": {f.name: f.stat().st_size if f.is_file() else 0 for f in self.files},
         }
@@ -51,31 +41,17 @@ class Memory(Callback):
     def on_load_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        self._loaded = checkpoint.get(KEY)
+        self._loaded = checkpoint[KEY]
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self._loaded is None:
-            return
-        for callback, kept in zip(counting(trainer), self._loaded["counted"], strict=True):
-            vars(callback).update(decode(kept))
-        # Early stopping decides after a validation and would ask for one epoch more.
-        trainer.should_stop = self._loaded["should_stop"]
+        if self._loaded is not None:
+            # Early stopping decides after a validation and would ask for one epoch more.
+            trainer.should_stop = self._loaded["should_stop"]
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._loaded is not None:
             restore_random_states(self._loaded["random"])
             self._loaded = None
-
-
-def counting(trainer: Trainer) -> list[Callback]:
-    """The callbacks of a trainer that count, in its order."""
-    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
-    return [callback for callback in callbacks if type(callback) in COUNTED]
-
-
-def counts(callback: Callback) -> dict[str, Any]:
-    """What a callback has counted, by attribute."""
-    return {name: getattr(callback, name) for name in COUNTED[type(callback)]}
 
 
 def random_states() -> dict[str, Any]:
@@ -100,30 +76,3 @@ def restore_random_states(states: dict[str, Any]) -> None:
         torch.cuda.set_rng_state_all([state.cpu() for state in states["cuda"]])
     np.random.set_state(("MT19937", keys.cpu().numpy().astype(np.uint32), *rest))
     random.setstate((version, tuple(words), next_gauss))
-
-
-def encode(value: Any) -> Any:
-    """Plain containers and tensors in place of arrays and windows."""
-    if isinstance(value, UsageWindow):
-        return {"window": encode(vars(value))}
-    if isinstance(value, np.ndarray):
-        return {"array": torch.from_numpy(value.copy())}
-    if isinstance(value, dict):
-        return {"dict": {key: encode(item) for key, item in value.items()}}
-    return [encode(item) for item in value] if isinstance(value, list) else value
-
-
-def decode(value: Any) -> Any:
-    """The inverse of `encode`."""
-    if isinstance(value, list):
-        return [decode(item) for item in value]
-    if not isinstance(value, dict):
-        return value
-    (kind, content), *_ = value.items()
-    if kind == "window":
-        window = UsageWindow.__new__(UsageWindow)
-        vars(window).update(decode(content))
-        return window
-    if kind == "array":
-        return content.cpu().numpy()
-    return {key: decode(item) for key, item in content.items()}

@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 from moe_lab.data import ImageData
 from moe_lab.models import costs
 from moe_lab.training import build, console, resume
-from moe_lab.training.callbacks import CollapseAlarm, Pruning, Stopwatch
+from moe_lab.training.callbacks import Stopwatch, stopped_by
 from moe_lab.training.checkpoints import load_weights
 from moe_lab.training.classifier import Classifier
 from moe_lab.training.compiling import compile_model
@@ -96,7 +96,7 @@ class TrainingRun:
         try:
             classifier, trainer = self.build()
             stopped = self.fit(trainer, classifier)
-            summary = self.summarise(self.status(stopped), trainer, classifier)
+            summary = self.summarise(stopped, trainer, classifier)
             exit_code = stopped  # only now: a failure in the test is a failure of the run
             if stopped:
                 raise Interrupted(stopped, summary)
@@ -104,13 +104,6 @@ class TrainingRun:
         finally:
             for logger in self.loggers:
                 finish_run(logger, exit_code)
-
-    def status(self, stopped: int) -> str:
-        """How the training ended, for its summary."""
-        if stopped:
-            return "interrupted"
-        pruned = any(c.is_pruned for c in self.callbacks if isinstance(c, Pruning))
-        return "pruned" if pruned else "done"
 
     def record_start(self) -> None:
         self.plain = plain(self.config)
@@ -168,7 +161,10 @@ class TrainingRun:
             return 130
         return 130 if trainer.interrupted else 0
 
-    def summarise(self, status: str, trainer: Trainer, classifier: Classifier) -> dict[str, Any]:
+    def summarise(self, stopped: int, trainer: Trainer, classifier: Classifier) -> dict[str, Any]:
+        """Write down what came out; `stopped` is the exit code of a signal, or 0."""
+        ended = stopped_by(trainer.callbacks)  # type: ignore[attr-defined]
+        status = "interrupted" if stopped else ended.status_if_stopped if ended else "done"
         best = self.directory.checkpoint("best")
         measured: dict[str, Any] = {}
         if best.is_file():
@@ -182,9 +178,8 @@ class TrainingRun:
         for logger in self.loggers:
             logger.log_metrics(spent, trainer.global_step)
         summary = {**self.identity(status), **measured, **spent, **self.notes}
-        alarms = [c for c in trainer.callbacks if isinstance(c, CollapseAlarm)]  # type: ignore[attr-defined]
-        if alarms and alarms[0].stop_reason is not None:
-            summary["stopped"] = alarms[0].stop_reason
+        if ended is not None:
+            summary["stopped"] = ended.stop_reason
         self.directory.write_json(self.directory.summary, summary)
         self.report()
         return summary

@@ -100,7 +100,8 @@ def test_a_run_killed_in_its_test_after_stopping_early_trains_no_further(
     assert train("-m", *early, "run_dir=killed")[0] == 0
     found = summaries(whole.parent / "killed")
     assert found == summaries(whole)
-    assert [summary["epochs"] for summary in found.values()] == [2]
+    stopped = "val_loss did not improve in 1 validation"
+    assert [(s["epochs"], s["stopped"]) for s in found.values()] == [(2, stopped)]
 
 
 def test_half_a_checkpoint_means_a_new_start(

@@ -10,6 +10,7 @@ from moe_lab.training.callbacks.health import HealthMonitor, health
 from moe_lab.training.callbacks.live_bar import LiveBar
 from moe_lab.training.callbacks.progress import ProgressLines, progress
 from moe_lab.training.callbacks.pruning import Pruning
+from moe_lab.training.callbacks.stopping import stopped_by
 from moe_lab.training.callbacks.stopwatch import Stopwatch
 
 __all__ = [
@@ -26,4 +27,5 @@ __all__ = [
     "ema",
     "health",
     "progress",
+    "stopped_by",
 ]

@@ -28,6 +28,8 @@ class CollapseAlarm(Callback):
     A HealthMonitor measures and asks it to judge.
     """
 
+    status_if_stopped = "done"
+
     def __init__(self, action: Action, every: int) -> None:
         if action not in ("warn", "stop", "reinit"):
             raise ValueError(f"action must be warn, stop or reinit, got {action!r}")
@@ -45,6 +47,17 @@ class CollapseAlarm(Callback):
                 "callbacks.collapse is there, but callbacks.health, which measures for it, is not",
                 todo="use callbacks=default, or set callbacks.collapse.action=off",
             )
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "raised": dict(self.raised),
+            "signs": dict(self._signs),
+            "stop_reason": self.stop_reason,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.raised, self._signs = state_dict["raised"], state_dict["signs"]
+        self.stop_reason = state_dict["stop_reason"]
 
     def judge(self, trainer: Trainer, pl_module: LightningModule, layer: str, usage: Usage) -> None:
         """Take the use of a layer since the last check into account, and act if it is time."""

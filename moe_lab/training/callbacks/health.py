@@ -45,6 +45,15 @@ class HealthMonitor(Callback):
         if self.alarm is not None:
             self.alarm.is_asked = True
 
+    def state_dict(self) -> dict[str, Any]:
+        windows = {layer: window.state_dict() for layer, window in self._windows.items()}
+        return {"steps": self._steps, "windows": windows}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._steps = state_dict["steps"]
+        for layer, state in state_dict["windows"].items():
+            self._window(layer).load_state_dict(state)
+
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:

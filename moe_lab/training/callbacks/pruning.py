@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
@@ -24,9 +24,11 @@ class Pruning(Callback):
     The last epoch is never asked about: by then the trial is paid for.
     """
 
+    status_if_stopped = "pruned"
+
     def __init__(self, judge: Judge) -> None:
         self.judge = judge
-        self.is_pruned = False
+        self.stop_reason: str | None = None
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.state.fn != TrainerFn.FITTING or trainer.sanity_checking:
@@ -35,4 +37,11 @@ class Pruning(Callback):
         self.judge.report(float(trainer.callback_metrics["val_accuracy"]), epoch)
         is_over = trainer.should_stop or epoch + 1 == trainer.max_epochs
         if not is_over and self.judge.is_hopeless():
-            self.is_pruned = trainer.should_stop = True
+            self.stop_reason = f"the search saw no hope after epoch {epoch + 1}"
+            trainer.should_stop = True
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"stop_reason": self.stop_reason}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.stop_reason = state_dict["stop_reason"]

@@ -23,6 +23,17 @@ class Stopwatch(Callback):
     def images_per_second(self) -> float:
         return self.images / self.train_seconds if self.train_seconds else 0.0
 
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "train_seconds": self.train_seconds,
+            "images": self.images,
+            "epochs": self.epochs,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.train_seconds, self.images = state_dict["train_seconds"], state_dict["images"]
+        self.epochs = state_dict["epochs"]
+
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._since = self._now(pl_module)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -69,7 +70,10 @@ class UsageWindow:
 
     def add(self, weights: Tensor) -> None:
         """Take in one step, weights [B, E] without a graph; they must not be changed later."""
-        if self._waiting and weights.shape != self._waiting[0].shape:
+        # A checkpoint gives tensors back on the CPU, wherever they came from.
+        if self._waiting and (
+            weights.shape != self._waiting[0].shape or weights.device != self._waiting[0].device
+        ):
             self._count()
         self._waiting.append(weights)
         self._images.append(len(weights))
@@ -99,7 +103,8 @@ class UsageWindow:
 
     def _take_over(self, over_ranks: Callable[[Tensor], Tensor]) -> None:
         """Bring what was counted since the last read to the host."""
-        counted = torch.cat(self._counted)  # [new, 2, E]
+        device = self._counted[-1].device
+        counted = torch.cat([steps.to(device) for steps in self._counted])  # [new, 2, E]
         images = counted.new_tensor(self._images)[:, None, None].expand(-1, 1, counted.shape[-1])
         new = over_ranks(torch.cat((counted, images), dim=1)).double().cpu().numpy()
         self._counted.clear()
@@ -108,3 +113,19 @@ class UsageWindow:
         before, history = (self._idle, self._rows) if len(self._rows) else (0, new[:0])
         self._idle = np.where(used.any(0), np.argmax(used[::-1], axis=0), before + len(new))
         self._rows = np.concatenate((history, new))[-self.capacity :]
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that was taken in, as tensors and plain containers."""
+        return {
+            "waiting": [weights.clone() for weights in self._waiting],
+            "counted": list(self._counted),
+            "images": list(self._images),
+            "rows": torch.from_numpy(self._rows),
+            "idle": torch.from_numpy(self._idle),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from the state of another window of the same capacity."""
+        self._waiting, self._counted = state["waiting"], state["counted"]
+        self._images = state["images"]
+        self._rows, self._idle = state["rows"].numpy(), state["idle"].numpy()

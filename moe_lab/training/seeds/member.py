@@ -110,7 +110,7 @@ class Member:
         """The summary, once the last weights are saved and the best ones tested."""
         self.save("last", epochs - 1, steps)
         stand_at(self.trainer, steps, epochs)
-        return self.run.summarise("done", self.trainer, self.classifier)
+        return self.run.summarise(0, self.trainer, self.classifier)
 
     def save(self, name: str, epoch: int, steps: int) -> None:
         """A checkpoint with the weights alone, which no run goes on from."""

@@ -8,7 +8,6 @@ from lightning import Trainer
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from omegaconf import DictConfig
 
-from moe_lab.analysis.panels.callback import Figures
 from moe_lab.training.callbacks import CollapseAlarm, HealthMonitor, ProgressLines, Stopwatch
 from moe_lab.training.callbacks.checkpoint import ConfirmWritten
 from moe_lab.training.classifier import Classifier
@@ -73,6 +72,7 @@ def refuse_parts(classifier: Classifier, trainer: Trainer) -> None:
         raise CannotBatch(f"scheduler {type(schedule).__name__} follows the losses of one seed")
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
         only_warns = isinstance(callback, CollapseAlarm) and callback.action == "warn"
-        only_at_the_end = isinstance(callback, Figures) and not callback.after_validation
+        # A callback that does nothing before the test says so itself.
+        only_at_the_end = getattr(callback, "after_validation", True) is False
         if not (isinstance(callback, SERVED) or only_warns or only_at_the_end):
             raise CannotBatch(f"callback {type(callback).__name__} needs a run of its own")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -101,6 +102,34 @@ def test_the_parts_of_two_processes_add_up() -> None:
     seen = window.read(3, over_ranks=lambda sums: sums + other)  # four more images for expert 2
     np.testing.assert_allclose(seen.share, [3 / 8, 1 / 8, 4 / 8])
     assert seen.idle.tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize("taken_in", [1, 16, 21, 40])
+def test_a_window_goes_on_from_a_checkpoint_as_if_it_had_not_stopped(
+    taken_in: int, tmp_path: Path
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    steps = [torch.rand(size, 3, generator=generator) for size in (4, 4, 2) * 20]
+    for step in steps:
+        step[step < 0.8] = 0  # most weights are 0, some rows wholly
+    whole, before = UsageWindow(12), UsageWindow(12)
+    for place, step in enumerate(steps[:taken_in]):
+        whole.add(step)
+        before.add(step)
+        if place == 10:  # one read, so that there is something on the host too
+            whole.read(5)
+            before.read(5)
+    torch.save(before.state_dict(), tmp_path / "state")
+    after = UsageWindow(12)
+    after.load_state_dict(torch.load(tmp_path / "state", weights_only=True))
+    for step in steps[taken_in:]:
+        whole.add(step)
+        after.add(step)
+    for count in (12, 3):
+        one, other = whole.read(count), after.read(count)
+        np.testing.assert_array_equal(one.share, other.share)
+        np.testing.assert_array_equal(one.load, other.load)
+        np.testing.assert_array_equal(one.idle, other.idle)
 
 
 def test_without_any_weight_no_expert_has_more_than_another() -> None:

@@ -149,7 +149,7 @@ def test_what_is_left_is_read_as_any_run(tmp_path: Path) -> None:
         ("model=sparse expert.hidden=8 router=noisy_top_k", "NoisyTopKRouter draws random"),
         ("model=dense scheduler=plateau", "scheduler Plateau"),
         ("model=dense callbacks.ema.decay=0.9", "callback WeightAverage"),
-        ("model=dense callbacks.early_stopping.patience=1", "callback EarlyStopping"),
+        ("model=dense callbacks.early_stopping.patience=1", "callback Patience"),
         ("model=sparse router=top_k callbacks.collapse.action=reinit", "callback CollapseAlarm"),
         ("model=dense dataset.augment.mixup=0.2", "mixup"),
         ("model=dense trainer.accumulate_grad_batches=2", "trainer.accumulate_grad_batches=2"),
