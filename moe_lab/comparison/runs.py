@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from moe_lab.comparison.recipe import MISSING, Recipe, find, find_recipe, hydra_value
+from moe_lab.config.renamed import has_former_names
 from moe_lab.errors import ConfigError
-from moe_lab.training.run_directory import RunDirectory
+from moe_lab.training.run_directory import RunDirectory, config_hash
 
 RECORDS = ("environment.json", "summary.json")  # either shows that a run was started here
 
@@ -136,6 +137,9 @@ def read_run(folder: Path) -> Run | LeftOut:
         return LeftOut(folder, "a trial of a search: it was not tested")
     if not directory.config.is_file() or "config_hash" not in summary:
         return LeftOut(folder, "its record is not complete")
+    if has_former_names(directory.config.read_text(encoding="utf-8")):
+        # The hash is over the names of classes too: runs of both versions are one configuration.
+        summary["config_hash"] = config_hash(directory.read_config())
     return Run(folder, summary)
 
 
@@ -213,15 +217,15 @@ def tell_apart(
     if len(recipes) == 1:
         differing = list(dict.fromkeys(["model", *keys]))
     labels = []
-    for place, config_hash in enumerate(hashes):
+    for place, own_hash in enumerate(hashes):
         values = {key: value(place, key) for key in differing}
         words = [
             f"{key}={hydra_value(found)}"
             for key, found in values.items()
             if found is not MISSING and not isinstance(found, Mapping)
         ]
-        labels.append(" ".join(words) or config_hash)
+        labels.append(" ".join(words) or own_hash)
     return [
-        label if labels.count(label) == 1 else f"{label} ({config_hash})"
-        for label, config_hash in zip(labels, hashes, strict=True)
+        label if labels.count(label) == 1 else f"{label} ({own_hash})"
+        for label, own_hash in zip(labels, hashes, strict=True)
     ]

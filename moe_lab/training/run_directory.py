@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from moe_lab.config.renamed import with_present_names
 from moe_lab.errors import ConfigError, UserError
 from moe_lab.training.ranks import is_first_process
 
@@ -76,7 +77,7 @@ class RunDirectory:
                 "see `ls outputs`, or the line `run directory` that training prints at its end",
             )
         config: dict[str, Any] = yaml.safe_load(self.config.read_text(encoding="utf-8"))
-        return config
+        return dict(with_present_names(config))
 
     def write_json(self, path: Path, content: dict[str, Any]) -> None:
         text = json.dumps(without_nan(content), indent=2, ensure_ascii=False, allow_nan=False)
