@@ -9,7 +9,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from moe_lab.commands.compare import as_overrides, main
+from moe_lab.commands.compare import main
+from moe_lab.config.launch import name_positional
 
 Train = Callable[..., tuple[int, Path]]
 
@@ -19,12 +20,12 @@ def test_words_that_are_paths_become_the_list_of_runs(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "lr=0.1").mkdir()
-    typed = ["outputs/a", "it's", "lr=0.1", "by=test_loss", "--cfg", "baseline=model=dense k=2"]
-    assert as_overrides(typed) == [
-        "by=test_loss", "--cfg", "baseline='model=dense k=2'",
+    typed = ["outputs/a", "it's", "lr=0.1", "by=test_loss", "baseline=model=dense k=2"]
+    assert name_positional(main.usage, typed) == [
+        "by=test_loss", "baseline='model=dense k=2'",
         "runs=['outputs/a','it\\'s','lr=0.1']",
     ]  # fmt: skip
-    assert as_overrides(["out=null", "baseline='a b'", "runs=x"]) == [
+    assert name_positional(main.usage, ["out=null", "baseline='a b'", "runs=x"]) == [
         "out=null", "baseline='a b'", "runs=x",
     ]  # fmt: skip
 
