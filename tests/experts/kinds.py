@@ -1,10 +1,14 @@
-"""Every bank of the catalogue, small."""
+"""Every bank of the catalogue, small; options of conf/expert/ that are not LISTED are built as is."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 
+from omegaconf import DictConfig
+
+from moe_lab.config.assembly import assemble
+from moe_lab.config.help import options
 from moe_lab.experts import (
     AttentionExperts,
     ConvNetExperts,
@@ -21,9 +25,25 @@ from moe_lab.experts import (
     se_conv_expert_list,
 )
 from moe_lab.networks.backbones import Flatten
+from moe_lab.training.build import build
 
 SHAPE, D, C = (2, 4, 4), 32, 7
-KINDS: dict[str, Callable[..., ExpertBank]] = {
+
+
+@cache
+def composed(option: str) -> DictConfig:
+    """A mixture of such experts for images of SHAPE."""
+    settings = ("dataset=synthetic", f"dataset.size={list(SHAPE)}".replace(" ", ""))
+    return assemble("standard", {"expert": option}, settings)
+
+
+def of_option(option: str, **sizes: object) -> ExpertBank:
+    """The bank of conf/expert/OPTION.yaml with these sizes."""
+    bank: ExpertBank = build(composed(option).expert, **sizes)
+    return bank
+
+
+LISTED: dict[str, Callable[..., ExpertBank]] = {
     "mlp": MLPExperts,
     "mlp_list": mlp_expert_list,
     "deep": DeepExperts,
@@ -38,7 +58,12 @@ KINDS: dict[str, Callable[..., ExpertBank]] = {
     "shared": partial(SharedExperts, num_shared=2, shared_hidden=5),
     "mixed": partial(mixed_expert_list, experts=[partial(DeepExperts)]),
 }
-WITH_DROPOUT = [kind for kind in KINDS if kind != "mixed"]
+OTHERS = [option for option in options("expert") if option not in LISTED]
+KINDS = LISTED | {option: partial(of_option, option) for option in OTHERS}
+WITH_DROPOUT = [
+    *(kind for kind in LISTED if kind != "mixed"),
+    *(option for option in OTHERS if "dropout" in composed(option).expert),
+]
 
 
 def make(kind: str, num_experts: int = 4, **change: object) -> ExpertBank:

@@ -1,13 +1,17 @@
-"""What every router promises; a new router is one more line in ROUTERS."""
+"""What every router promises. Every file in conf/router/ is tested as it is, beside variants."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import pytest
 import torch
+from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
+from moe_lab.config.assembly import assemble
+from moe_lab.config.help import options
 from moe_lab.outputs import Routing
 from moe_lab.routers import (
     AnswerRouter,
@@ -25,7 +29,6 @@ from moe_lab.routers import (
     MLPGate,
     NoisyTopKRouter,
     RandomRouter,
-    ReLURouter,
     Router,
     ScheduledTemperature,
     SigmoidBalancedRouter,
@@ -34,8 +37,8 @@ from moe_lab.routers import (
     ThresholdRouter,
     TopKRouter,
     TreeRouter,
-    UniformRouter,
 )
+from moe_lab.training.build import build as build_part
 
 D, C = 6, 5  # features of an image, numbers in an expert's answer
 BRANCHING = {1: [1], 4: [2, 2], 8: [2, 4]}
@@ -51,44 +54,47 @@ def two(num_experts: int) -> int:
     return min(2, num_experts)
 
 
-ROUTERS: dict[str, Build] = {
-    "softmax": lambda e: SoftmaxRouter(gate(e)),
+@functools.cache
+def composed(option: str) -> DictConfig:
+    """A mixture with this router for images of D pixels and C classes."""
+    settings = ("dataset=synthetic", f"dataset.size=[1,2,{D // 2}]", "dataset.source.num_classes=5")
+    return assemble("standard", {"router": option}, settings)
+
+
+def of_option(option: str, num_experts: int) -> AnyRouter:
+    """The router of conf/router/OPTION.yaml, with as few experts as are asked for."""
+    config = composed(option).copy()
+    OmegaConf.update(config, "model.num_experts", num_experts)
+    if "branching" in config.router:
+        OmegaConf.update(config, "router.branching", BRANCHING[num_experts])
+    elif isinstance(config.router.get("top_k"), int):
+        config.router.top_k = min(config.router.top_k, num_experts)
+    router: AnyRouter = build_part(config.router)
+    return router
+
+
+VARIANTS: dict[str, Build] = {
     "softmax_mlp_gate": lambda e: SoftmaxRouter(MLPGate(D, 8, e)),
     "softmax_conv_gate": lambda e: SoftmaxRouter(ConvGate([1, 2, 3], D, e, init_std=0.2)),
     "softmax_learnable": lambda e: SoftmaxRouter(gate(e), LearnableTemperature(0.5)),
     "softmax_scheduled": lambda e: SoftmaxRouter(gate(e), ScheduledTemperature("cosine")),
     "top_1": lambda e: TopKRouter(gate(e), top_k=1),
-    "top_2": lambda e: TopKRouter(gate(e), two(e)),
     "noisy_top_1": lambda e: NoisyTopKRouter(gate(e), D, top_k=1),
-    "noisy_top_2": lambda e: NoisyTopKRouter(gate(e), D, two(e)),
-    "expert_choice": lambda e: ExpertChoiceRouter(gate(e)),
     "expert_choice_small": lambda e: ExpertChoiceRouter(gate(e), capacity_factor=0.01),
-    "tree": lambda e: TreeRouter(D, BRANCHING[e]),
     "tree_top_1": lambda e: TreeRouter(D, BRANCHING[e], top_k=1),
     "tree_top_1_then_2": lambda e: TreeRouter(D, BRANCHING[e], [1, 2][: len(BRANCHING[e])]),
-    "attention": lambda e: AttentionRouter(MLPGate(D, 8, 4), 4, C, e),
     "attention_top_1": lambda e: AttentionRouter(MLPGate(D, 8, 4), 4, C, e, top_k=1),
     "cosine_top_1": lambda e: CosineRouter(D, e, top_k=1),
-    "cosine_top_2": lambda e: CosineRouter(D, e, top_k=two(e)),
     "sigmoid_balanced_top_1": lambda e: SigmoidBalancedRouter(gate(e), top_k=1),
-    "sigmoid_balanced_top_2": lambda e: SigmoidBalancedRouter(gate(e), two(e)),
     "sinkhorn_top_1": lambda e: SinkhornRouter(gate(e), top_k=1),
-    "sinkhorn_top_2": lambda e: SinkhornRouter(gate(e), two(e)),
-    "relu": lambda e: ReLURouter(gate(e)),
-    "gumbel_top_1": lambda e: GumbelRouter(gate(e)),
     "gumbel_top_2": lambda e: GumbelRouter(gate(e), two(e)),
-    "threshold": lambda e: ThresholdRouter(gate(e)),
     "threshold_first_only": lambda e: ThresholdRouter(gate(e), 1.0),
-    "entropy": lambda e: EntropyRouter(e),
     "entropy_top_1": lambda e: EntropyRouter(e, "top_1"),
-    "loss_predicting_top_1": lambda e: LossPredictingRouter(gate(e)),
     "loss_predicting_top_2": lambda e: LossPredictingRouter(gate(e), two(e)),
-    "hash": lambda e: HashRouter(D, e),
     "hash_top_2": lambda e: HashRouter(D, e, two(e)),
-    "random": lambda e: RandomRouter(D, e),
     "random_top_2": lambda e: RandomRouter(D, e, two(e)),
-    "uniform": lambda e: UniformRouter(e),
 }
+ROUTERS = {option: functools.partial(of_option, option) for option in options("router")} | VARIANTS
 
 
 @pytest.fixture(params=ROUTERS)

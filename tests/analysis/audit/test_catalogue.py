@@ -5,12 +5,14 @@ The rows are generated so that each pair of options of two groups stands in at l
 
 from __future__ import annotations
 
+import functools
 import itertools
 import re
 from collections.abc import Iterator
 
 import pytest
 import torch
+from hydra.utils import get_class
 
 from moe_lab.analysis.audit import Subject, audit, compose_subject
 from moe_lab.config.check import CommandLineError, check_overrides
@@ -18,20 +20,29 @@ from moe_lab.config.compose import assemble
 from moe_lab.config.help import options
 from moe_lab.config.resolvers import register_resolvers
 from moe_lab.errors import ConfigError
+from moe_lab.outputs import Output
 
 SMALL = ("dataset=synthetic", "dataset.size=[1,8,12]", "num_images=32")
 GROUPS = ("router", "expert", "combine", "loss")
 FOR_MODEL = {"adaptive_depth": "adaptive"}
-ITERATIVE = {"iwmn", "iwmn_weight", "iwmn_conv", "recurrent"}
-WITHOUT_ROUTER = {"dense", "soft_moe", "vit_soft_moe", *ITERATIVE}
-LAYERED = {"vit_moe", "conv_moe"}  # tests/models/test_layered.py: no combine, no answers of experts
 Row = dict[str, str]
+
+
+def parts_of(model: str) -> set[str]:
+    """The groups that a model takes its parts from."""
+    config = assemble(model, {}, SMALL)
+    return {group for group in ("gate", *GROUPS) if group in config}
+
+
+PARTS = {model: parts_of(model) for model in options("model")}
+# Those that take all four; tests/models/test_layered.py and test_iterative_catalogue.py have the
+# others.
+MODELS = [model for model, parts in PARTS.items() if parts.issuperset(GROUPS)]
 
 
 def covering_rows() -> Iterator[Row]:
     """Rows over model and GROUPS, chosen greedily until every pair of options has appeared."""
-    models = [model for model in options("model") if model not in WITHOUT_ROUTER | LAYERED]
-    axes = {"model": models, **{group: options(group) for group in GROUPS}}
+    axes = {"model": MODELS, **{group: options(group) for group in GROUPS}}
     names = list(axes)
     missing = {
         ((a, x), (b, y))
@@ -82,11 +93,18 @@ def expected_refusal(row: Row) -> str | None:
     without_answer = row["loss"] in ("competition", "em")
     if without_answer and (model == "adaptive_depth" or row.get("combine") == "concat"):
         return "learns only from the combined answer"
-    if model == "soft_moe" and expert in ("conv", "se_conv", "network"):
-        return "in_features"
-    if model == "dense" and row["loss"] not in ("task", "unbalanced"):
+    if model == "soft_moe" and "in_shape" in assemble("dense", {"expert": expert}, SMALL).expert:
+        return "in_features"  # reads pixels, not tokens
+    if model == "dense" and reads_routing(row["loss"]):
         return "reads"
     return None
+
+
+@functools.cache
+def reads_routing(loss: str) -> bool:
+    """Whether a term with a weight cannot do with the output of a model without a router."""
+    terms = assemble("standard", {"loss": loss}, SMALL).loss.terms.values()
+    return any(t.weight > 0 and get_class(t.term._target_).reads is not Output for t in terms)
 
 
 def compose(row: Row) -> Subject:
@@ -118,8 +136,15 @@ def test_a_composition_is_sound_or_refused_by_name(row: Row) -> None:
     train_two_steps(subject)
 
 
-@pytest.mark.parametrize("model", sorted(WITHOUT_ROUTER))
-@pytest.mark.parametrize("group", ["router", "combine", "gate"])
+@pytest.mark.parametrize(
+    ("model", "group"),
+    [
+        (model, group)
+        for model, parts in PARTS.items()
+        for group in ("router", "combine", "gate")
+        if group not in parts and "router" not in parts
+    ],
+)
 def test_a_part_that_a_model_does_not_have_is_refused(model: str, group: str) -> None:
     register_resolvers()
     with pytest.raises(CommandLineError, match=f"nothing in model={model} uses a {group}"):
@@ -129,8 +154,7 @@ def test_a_part_that_a_model_does_not_have_is_refused(model: str, group: str) ->
 def test_the_rows_cover_every_pair() -> None:
     names = ["model", *GROUPS]
     covered = set().union(*(pairs(row, names) for row in ROWS))
-    models = set(options("model")) - WITHOUT_ROUTER - LAYERED
-    axes = {"model": models, **{g: options(g) for g in GROUPS}}
+    axes = {"model": MODELS, **{g: options(g) for g in GROUPS}}
     for a, b in itertools.combinations(names, 2):
         for x, y in itertools.product(axes[a], axes[b]):
             assert ((a, x), (b, y)) in covered
