@@ -1,4 +1,4 @@
-"""Every bank of the catalogue, small; options of conf/expert/ that are not LISTED are built as is."""
+"""Every bank of the catalogue, small; an option that is not LISTED is built from its file."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import cache, partial
 
 from omegaconf import DictConfig
 
-from moe_lab.config.assembly import assemble
+from moe_lab.config.compose import assemble
 from moe_lab.config.help import options
 from moe_lab.experts import (
     AttentionExperts,

@@ -10,7 +10,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
-from moe_lab.config.assembly import assemble
+from moe_lab.config.compose import assemble
 from moe_lab.config.help import options
 from moe_lab.outputs import Routing
 from moe_lab.routers import (
