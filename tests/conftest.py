@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import json
 import os
+import shutil
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,7 +19,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import hypothesis
 import pytest
 
-import moe_lab  # noqa: F401  # makes torchvision, and so lightning, importable
+from moe_lab.train import main
+from moe_lab.training.sandbox import sandbox
 
 # Whether a property holds must not depend on the day, on the load or on what failed before.
 hypothesis.settings.register_profile("fixed", derandomize=True, deadline=None, database=None)
@@ -40,14 +44,13 @@ SMALL = [
 ]
 
 Train = Callable[..., tuple[int, Path]]
+Trained = Callable[..., Path]
 NOT_COMPARED = {"train_seconds", "images_per_second", "run_dir"}
 
 
 @pytest.fixture(autouse=True)
 def apart() -> Iterator[None]:
     """No test leaves Lightning's switches, seeds or variables to the next one."""
-    from moe_lab.training.sandbox import sandbox
-
     with sandbox():
         yield
 
@@ -55,8 +58,6 @@ def apart() -> Iterator[None]:
 @pytest.fixture
 def train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Train:
     """Run `python -m moe_lab.train` in this process: (exit code, run directory)."""
-    from moe_lab.train import main
-
     monkeypatch.chdir(tmp_path)
     count = 0
 
@@ -70,6 +71,30 @@ def train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Train:
         return main(overrides), run_dir
 
     return run
+
+
+@pytest.fixture(scope="session")
+def trained_once(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """The folder of a small run with these words; only the first to ask trains it. Read only."""
+    folder = tmp_path_factory.mktemp("trained")
+
+    @functools.cache
+    def run(*words: str) -> Path:
+        run_dir = folder / f"run{len(list(folder.iterdir()))}"
+        with sandbox():
+            assert main([*SMALL, *words, f"run_dir={run_dir}"]) == 0
+        return run_dir
+
+    return run
+
+
+@pytest.fixture
+def trained(trained_once: Trained, tmp_path: Path) -> Trained:
+    """A copy of a small run of its own, for tests of what comes after training."""
+    copies = itertools.count(1)
+    return lambda *words: Path(
+        shutil.copytree(trained_once(*words), tmp_path / f"trained{next(copies)}")
+    )
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ import pytest
 
 from moe_lab.commands.analyze import main
 from moe_lab.config.help import help_text
+from tests.conftest import Train, Trained
 
-Train = Callable[..., tuple[int, Path]]
 ReadJSON = Callable[[Path], dict[str, Any]]
 
 
@@ -22,9 +22,9 @@ def rows(path: Path) -> list[dict[str, str]]:
 
 
 def test_an_analysis_writes_numbers_tables_and_figures_that_agree_with_the_run(
-    train: Train, read_json: ReadJSON, capsys: pytest.CaptureFixture[str]
+    trained: Trained, read_json: ReadJSON, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _, run = train("trainer.max_epochs=3")
+    run = trained("trainer.max_epochs=2")
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
     assert main([f"run={run}"]) == 0
     shown = capsys.readouterr().out
@@ -60,9 +60,9 @@ def test_an_analysis_writes_numbers_tables_and_figures_that_agree_with_the_run(
 
 
 def test_batch_size_split_checkpoint_and_place_can_be_chosen(
-    tmp_path: Path, train: Train, read_json: ReadJSON
+    tmp_path: Path, trained: Trained, read_json: ReadJSON
 ) -> None:
-    _, run = train("trainer.max_epochs=2")
+    run = trained("trainer.max_epochs=2")
     plain = [f"run={run}", "plots=false", "split=val"]
     assert main(plain) == 0
     assert main([*plain, "eval_batch_size=7", f"out={tmp_path}/small"]) == 0
@@ -113,9 +113,9 @@ def test_every_kind_of_model_is_analysed(
 
 
 def test_bad_requests_end_with_code_2_and_one_screen(
-    tmp_path: Path, train: Train, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, trained: Trained, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _, run = train("debug=fast")
+    run = trained()
     (tmp_path / "file").write_text("")
     for line, expected in (
         ([f"run={tmp_path}"], "holds no run"),
@@ -133,7 +133,7 @@ def test_bad_requests_end_with_code_2_and_one_screen(
 
 
 def test_help_lists_its_keys_and_no_groups() -> None:
-    text = help_text("analyze")
+    text = help_text("analyze", "", ())
     assert "every_expert" in text
     assert "GROUP" not in text
-    assert "GROUP" in help_text("audit")
+    assert "GROUP" in help_text("audit", "", ())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -11,8 +10,7 @@ import pytest
 
 from moe_lab.commands.compare import main
 from moe_lab.config.launch import name_positional
-
-Train = Callable[..., tuple[int, Path]]
+from tests.conftest import Train, Trained
 
 
 def test_words_that_are_paths_become_the_list_of_runs(
@@ -56,10 +54,9 @@ def test_a_sweep_is_compared_and_its_commands_make_the_same_runs(
 
 
 def test_bad_requests_end_with_code_2(
-    train: Train, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _, run = train("debug=fast")
-    _, other = train("debug=fast", "dataset.source.prototype_seed=1")
+    run, other = trained(), trained("dataset.source.prototype_seed=1")
     (tmp_path / "file").touch()
     for line, expected in (
         ([], "has no value"),
@@ -75,11 +72,10 @@ def test_bad_requests_end_with_code_2(
 
 
 def test_weights_that_are_gone_are_named(
-    train: Train, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for model in ("sparse", "dense"):
-        train("debug=fast", f"model={model}")
-    (tmp_path / "run2" / "checkpoints" / "best.ckpt").unlink()
+    _, dense = trained(), trained("model=dense")
+    (dense / "checkpoints" / "best.ckpt").unlink()
     assert main([str(tmp_path), "mcnemar=true"]) == 1
     assert "best.ckpt" in capsys.readouterr().err
     assert main([str(tmp_path)]) == 0

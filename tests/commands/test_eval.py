@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from moe_lab.commands.eval import main
+from tests.conftest import Trained
 
-Train = Callable[..., tuple[int, Path]]
 ReadJSON = Callable[[Path], dict[str, Any]]
 
 
-def test_evaluation_repeats_the_accuracy_of_the_run(train: Train, read_json: ReadJSON) -> None:
-    _, run = train("trainer.max_epochs=2")
+def test_evaluation_repeats_the_accuracy_of_the_run(trained: Trained, read_json: ReadJSON) -> None:
+    run = trained("trainer.max_epochs=2")
     summary = read_json(run / "summary.json")
     assert main([f"run={run}"]) == 0
     test = read_json(run / "eval_test_best.json")
@@ -27,9 +27,9 @@ def test_evaluation_repeats_the_accuracy_of_the_run(train: Train, read_json: Rea
 
 
 def test_bad_requests_end_with_code_2(
-    tmp_path: Path, train: Train, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, trained: Trained, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _, run = train("debug=fast")
+    run = trained()
     for line, expected in (
         ([f"run={tmp_path}"], "holds no run"),
         ([], "has no value"),
@@ -42,9 +42,9 @@ def test_bad_requests_end_with_code_2(
 
 @pytest.mark.parametrize("damage", ["truncated", "empty", "missing"])
 def test_a_damaged_checkpoint_is_named(
-    damage: str, train: Train, capsys: pytest.CaptureFixture[str]
+    damage: str, trained: Trained, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _, run = train("debug=fast")
+    run = trained()
     checkpoint = run / "checkpoints" / "best.ckpt"
     content = checkpoint.read_bytes()
     if damage == "missing":
@@ -58,9 +58,9 @@ def test_a_damaged_checkpoint_is_named(
 
 
 def test_other_data_than_the_run_was_trained_on_are_refused(
-    train: Train, capsys: pytest.CaptureFixture[str]
+    trained: Trained, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _, run = train("debug=fast")
+    run = trained()
     config = run / "config.yaml"
     config.write_text(config.read_text().replace("prototype_seed: 0", "prototype_seed: 1"))
     assert main([f"run={run}"]) == 1

@@ -19,8 +19,8 @@ import torch
 
 import moe_lab
 from moe_lab.train import main
+from tests.conftest import Train, Trained
 
-Train = Callable[..., tuple[int, Path]]
 ReadJSON = Callable[[Path], dict[str, Any]]
 DESIGN_KEYS = {
     "status", "seed", "config_hash", "model", "dataset", "data_fingerprint", "epochs",
@@ -166,9 +166,8 @@ def test_a_job_after_another_equals_the_job_alone(train: Train, read_json: ReadJ
     )
 
 
-def test_permuting_test_labels_does_not_move_predictions(train: Train) -> None:
-    _, run = train()
-    classifier = moe_lab.load(run)
+def test_permuting_test_labels_does_not_move_predictions(trained_once: Trained) -> None:
+    classifier = moe_lab.load(trained_once())
     images = torch.randn(50, 1, 28, 28)
     before = classifier(images).log_probs
     labels = torch.randint(0, 10, (50,))
@@ -177,10 +176,12 @@ def test_permuting_test_labels_does_not_move_predictions(train: Train) -> None:
     assert torch.equal(classifier(images).log_probs, before)
 
 
-def test_load_gives_back_the_model_that_was_tested(train: Train, read_json: ReadJSON) -> None:
+def test_load_gives_back_the_model_that_was_tested(
+    trained_once: Trained, read_json: ReadJSON
+) -> None:
     from moe_lab.data import SyntheticSource
 
-    _, run = train("trainer.max_epochs=2")
+    run = trained_once("trainer.max_epochs=2")
     classifier = moe_lab.load(run)
     sets = SyntheticSource(300, 100, (1, 28, 28), 10, 0.2, 0).load()
     probs = classifier.predict(sets.test_images)
@@ -190,8 +191,8 @@ def test_load_gives_back_the_model_that_was_tested(train: Train, read_json: Read
     assert float(accuracy) == pytest.approx(read_json(run / "summary.json")["test_accuracy"])
 
 
-def test_every_checkpoint_loads_with_weights_only(train: Train) -> None:
-    _, run = train()
+def test_every_checkpoint_loads_with_weights_only(trained_once: Trained) -> None:
+    run = trained_once()
     for name in ("best", "last"):
         content = torch.load(run / "checkpoints" / f"{name}.ckpt", weights_only=True)
         assert content["moe_lab_config"]["model"]["num_experts"] == 8
@@ -222,6 +223,7 @@ def test_tensorboard_gets_the_numbers_of_the_run(train: Train) -> None:
     assert events.Scalars("val_loss")[0].value == pytest.approx(expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_a_run_with_what_was_reached(
     number: signal.Signals, code: int, tmp_path: Path, read_json: ReadJSON

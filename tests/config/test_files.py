@@ -20,28 +20,47 @@ from moe_lab.config.resolvers import register_resolvers
 from moe_lab.config.rules import leaf_keys, rules_in_file
 
 Train = Callable[..., tuple[int, Path]]
-FILES = sorted(configuration_folder().rglob("*.yaml"))
 CHOICES = [(group, option) for group in groups() for option in options(group)]
-NOT_HERE = {("trainer", "gpu"), ("trainer", "ddp")}  # need a GPU, or torchrun
+NOT_HERE = {"trainer=gpu", "trainer=ddp"}  # need a GPU, or torchrun
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(file.parents[1])))
-def test_every_key_has_a_rule_and_a_meaning(file: Path) -> None:
-    if file.parent.name in ("experiment", "debug"):
-        pytest.skip("sets keys of other files")
-    rules = rules_in_file(file)
+def beside(first: str, *others: str) -> list[list[str]]:
+    """A line for each option of a group, with the options of groups that do not know it in turn."""
+    return [
+        [f"{group}={options(group)[number % len(options(group))]}" for group in (first, *others)]
+        for number in range(len(options(first)))
+    ]
+
+
+LINES = [
+    *beside("model", "dataset", "trainer", "optimizer", "scheduler", "callbacks", "logger"),
+    *(["model=standard", *words] for words in beside("router", "expert", "combine", "loss")),
+    *(["model=standard", *words] for words in beside("temperature", "gate")),
+    *(["model=iwmn", "backbone=conv", *words] for words in beside("feedback", "modulation")),
+    *beside("experiment", "debug"),
+]
+TYPED = {word for line in LINES for word in line}
+LINES += [[f"{group}={option}"] for group, option in CHOICES if f"{group}={option}" not in TYPED]
+
+
+def files_except(*folders: str) -> list[Path]:
+    found = sorted(configuration_folder().rglob("*.yaml"))
+    return [file for file in found if file.parent.name not in folders]
+
+
+def test_every_key_has_a_rule_and_a_meaning() -> None:
     plumbing = ("_target_", "_partial_")
-    missing = [k for k in leaf_keys(file) if k not in rules and not k.endswith(plumbing)]
-    assert missing == []
-    assert [key for key, rule in rules.items() if len(rule.meaning) < 3] == []
+    for file in files_except("experiment", "debug"):  # these set keys of other files
+        rules = rules_in_file(file)
+        missing = [k for k in leaf_keys(file) if k not in rules and not k.endswith(plumbing)]
+        assert missing == [], file
+        assert [key for key, rule in rules.items() if len(rule.meaning) < 3] == [], file
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(file.parents[1])))
-def test_every_option_says_in_its_first_lines_what_it_is(file: Path) -> None:
-    if file.parent.name == "parts":
-        pytest.skip("a piece of other options")
-    first = next(line for line in file.read_text().splitlines() if "@package" not in line)
-    assert re.match(r"# \w.{5,}", first)
+def test_every_option_says_in_its_first_lines_what_it_is() -> None:
+    for file in files_except("parts"):  # these are pieces of other options
+        first = next(line for line in file.read_text().splitlines() if "@package" not in line)
+        assert re.match(r"# \w.{5,}", first), file
 
 
 def test_every_folder_of_configuration_files_is_a_group_in_the_help() -> None:
@@ -50,18 +69,15 @@ def test_every_folder_of_configuration_files_is_a_group_in_the_help() -> None:
     assert folders - {"hydra", "study"} == set(GROUPS) == set(groups())
 
 
-@pytest.mark.parametrize(("group", "option"), CHOICES)
-def test_every_option_composes_and_passes_its_own_rules(group: str, option: str) -> None:
+@pytest.mark.parametrize("line", LINES, ids=" ".join)
+def test_every_option_composes_and_passes_its_own_rules(line: list[str]) -> None:
     register_resolvers()
-    model = ["model=standard"] if group in ("router", "gate", "combine") else []
-    model = ["model=iwmn"] if group in ("modulation", "feedback") else model
-    if option == "channel":
-        model.append("backbone=conv")
-    config = check_overrides("train", [*model, f"{group}={option}"], multirun=False)
-    if (group, option) not in NOT_HERE:
+    config = check_overrides("train", line, multirun=False)
+    if not NOT_HERE & set(line):
         OmegaConf.to_container(config, resolve=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("experiment", options("experiment"))
 @pytest.mark.parametrize("debug", options("debug"))
 def test_every_experiment_composes_with_every_debug_preset(experiment: str, debug: str) -> None:
@@ -87,6 +103,7 @@ def test_the_commands_in_the_help_run(command: str, train: Train) -> None:
     assert code == 0
 
 
+@pytest.mark.slow
 def test_configuration_is_found_from_a_wheel_in_another_folder(tmp_path: Path) -> None:
     root = configuration_folder().parent
     subprocess.run(

@@ -38,6 +38,7 @@ def run_alone(folder: Path, *words: str) -> tuple[int, str]:
     return done.returncode, done.stdout
 
 
+@pytest.mark.slow
 def test_joblib_gives_what_the_basic_launcher_gives(tmp_path: Path, summaries: Summaries) -> None:
     parallel = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
     code, said = run_alone(tmp_path, *JOBS, *parallel, "run_dir=parallel")
@@ -58,6 +59,7 @@ def test_joblib_gives_what_the_basic_launcher_gives(tmp_path: Path, summaries: S
     assert {p: p.stat().st_mtime_ns for p in kept} == kept
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     importlib.util.find_spec("submitit") is None, reason="needs hydra-submitit-launcher"
 )

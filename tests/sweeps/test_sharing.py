@@ -12,6 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from moe_lab.training.run_directory import write_atomically
 
 Summaries = Callable[[Path], dict[str, dict[str, Any]]]
@@ -22,6 +24,7 @@ LINE = (
 )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_two_processes_at_once_do_each_job_once(tmp_path: Path, summaries: Summaries) -> None:
     started = [
         subprocess.Popen(

@@ -11,6 +11,8 @@ from moe_lab.config.help import options
 from moe_lab.config.resolvers import register_resolvers
 from tests.conftest import Train
 
+pytestmark = pytest.mark.slow
+
 FEW = (
     "dataset=synthetic", "dataset.source.num_train=60", "dataset.source.num_test=20",
     "dataset.val_fraction=0.2", "dataset.batch_size=16", "dataset.eval_batch_size=20",

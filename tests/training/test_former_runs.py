@@ -1,4 +1,6 @@
-"""Run directories of version 0.1.0, before its classes moved, are still read: `former_runs` holds two."""
+"""Run directories of version 0.1.0, before its classes moved, are still read: `former_runs` holds
+two.
+"""
 
 from __future__ import annotations
 

@@ -144,6 +144,7 @@ def test_resume_goes_on_with_a_single_run_and_refuses_another_configuration(
     assert (killed / "summary.json").stat().st_mtime_ns == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_stops_a_sweep_and_the_same_command_goes_on(
     number: signal.Signals, code: int, tmp_path: Path, train: Train, summaries: Summaries

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,8 @@ import pytest
 from moe_lab.analysis.page import write_report
 from moe_lab.commands.report import main
 from tests.analysis.page.samples import CONFUSION, DENSE, ROUTING, TABLES, write_run
+from tests.conftest import Trained
 
-Train = Callable[..., tuple[int, Path]]
 EVIL = '"><script>alert(1)</script>'
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(64)
 
@@ -149,9 +148,10 @@ def test_a_hundred_classes_and_many_steps_make_a_small_page_fast(tmp_path: Path)
     assert path.stat().st_size < 300_000
 
 
-def test_a_trained_run_can_be_reported(train: Train, capsys: pytest.CaptureFixture[str]) -> None:
-    _, run = train("trainer.max_epochs=2")
-    (run / "report.html").unlink(missing_ok=True)
+def test_a_trained_run_can_be_reported(
+    trained: Trained, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = trained("trainer.max_epochs=2")
     assert main([f"run={run}"]) == 0
     assert capsys.readouterr().out.endswith(f"report: {run / 'report.html'}\n")
     page = Page((run / "report.html").read_text(encoding="utf-8"))

@@ -80,6 +80,7 @@ def test_what_cannot_be_done_ends_with_code_2_and_says_what_to_do(
     assert "Traceback" not in error
 
 
+@pytest.mark.slow
 def test_push_saves_a_workspace_and_a_report_and_prints_where_they_are() -> None:
     with serving() as (server, address):
         done = push(address, "entity=team", "project=moe_lab")
@@ -99,6 +100,7 @@ def test_push_saves_a_workspace_and_a_report_and_prints_where_they_are() -> None
     assert addresses[1] == f"{address}/team/moe_lab/reports/Mixtures-of-experts--{report['id']}"
 
 
+@pytest.mark.slow
 def test_pushing_again_to_the_same_addresses_replaces_what_is_there() -> None:
     with serving() as (server, address):
         first = push(address).stdout.split()  # to the key's own entity
@@ -119,6 +121,7 @@ def test_pushing_again_to_the_same_addresses_replaces_what_is_there() -> None:
     assert "knows no such workspace" in wrong.stderr
 
 
+@pytest.mark.slow
 def test_a_project_that_is_not_there_is_not_made() -> None:
     with serving() as (server, address):
         done = push(address, "project=moe_lba")
@@ -126,6 +129,7 @@ def test_a_project_that_is_not_there_is_not_made() -> None:
     assert "no project me/moe_lba" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_refused_key_is_an_error_without_a_traceback() -> None:
     with serving(refuses=True) as (server, address):
         refused = push(address)

@@ -78,6 +78,7 @@ def test_a_search_ends_with_its_best_trial_and_the_command_that_trains_it(
     assert default["val_accuracy"] == accuracies[0]
 
 
+@pytest.mark.slow
 def test_a_search_goes_on_to_more_trials_and_never_reads_the_test_images(
     train: Train, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -118,6 +119,7 @@ def guard_test_images(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ImageData, "test_dataloader", test_dataloader)
 
 
+@pytest.mark.slow
 def test_trials_that_are_certain_to_be_worse_are_pruned(
     train: Train, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -133,6 +135,7 @@ def test_trials_that_are_certain_to_be_worse_are_pruned(
     assert "no trial is better than the default" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_failing_trials_are_recorded_and_stop_no_other(
     train: Train, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -147,6 +150,7 @@ def test_failing_trials_are_recorded_and_stop_no_other(
     assert "3 of 3 trials: 1 done, 2 failed" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_values_that_do_not_fit_together_fail_before_they_cost_anything(
     train: Train, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -171,6 +175,7 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, An
     return summaries(search)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGKILL, -9), (signal.SIGTERM, 143)])
 def test_a_search_that_was_ended_goes_on_as_if_it_had_not_been(
     number: signal.Signals, code: int, tmp_path: Path, train: Train,
