@@ -18,7 +18,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from moe_lab.config.compose import compose_cached, compose_words
 from moe_lab.config.launch import quoted
-from moe_lab.training.run_directory import NOT_HASHED, config_hash
+from moe_lab.config.tree import NOT_HASHED
+from moe_lab.training.run_directory import config_hash
 
 MISSING = object()
 NOT_CHOSEN = {"dataset_requested", "logger"}  # entries of `choices` that do not shape a run

@@ -15,6 +15,12 @@ from moe_lab.config.rules import Rule
 from moe_lab.config.spelling import nearest
 from moe_lab.errors import ConfigError
 
+# Keys, at any depth, that say where a run is kept or how it is shown; seeds are counted apart.
+NOT_HASHED = {
+    "seed", "run_dir", "run_name", "tags", "logger", "progress", "health", "figures",
+    "plan", "resume", "report", "root", "cache_dir", "directory", "file",
+}  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Mistake:

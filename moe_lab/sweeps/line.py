@@ -19,6 +19,7 @@ from moe_lab.sweeps.jobs import Job, write_record
 from moe_lab.sweeps.launch_jobs import STOPPED, launch_jobs
 from moe_lab.sweeps.search.ranges import asks_for_search, with_ranges
 from moe_lab.sweeps.search.study import holds_search
+from moe_lab.training import console
 from moe_lab.training.ranks import is_first_process
 from moe_lab.training.status import Stopped
 
@@ -55,12 +56,14 @@ def train_line(line: Line) -> int:
 
 def train_alone(composition: Composition) -> int:
     """Train a single run."""
+    config = composition.config
+    folder = Path(config.run_dir).absolute()
+    console.announce(config, composition.choices, folder)
+    console.say("loading torch")
     # torch and lightning take seconds to import: not before the command line is known to be right.
     from moe_lab.analysis.page import write_report
     from moe_lab.training.attempt import Request, attempt
 
-    config = composition.config
-    folder = Path(config.run_dir).absolute()
     result = attempt(Request(composition, folder, bool(config.resume), after=write_report))
     return result.exit_code
 

@@ -130,6 +130,7 @@ def prepare(request: Request, directory: RunDirectory) -> TrainingRun:
 
 def read(config: DictConfig) -> ImageData:
     """The data module of a configuration, with its data read."""
+    console.say(f"reading the data: {config.dataset.name}")
     data = build.build_data(config)
     data.prepare()
     return data

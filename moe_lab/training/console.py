@@ -1,55 +1,56 @@
-"""What a person sees: the configuration tree, the table of results, errors on one screen."""
+"""What a person sees of a run: what it is about to do, its settings, the table of results."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
-from rich.tree import Tree
 
-from moe_lab.config.tree import leaves, spell
+from moe_lab.config.settings import Setting, compare_settings
+from moe_lab.training.ranks import is_first_process
+
+# The choices that say best what a run is.
+NAMED_FIRST = ("experiment", "model", "router", "expert", "dataset")
 
 
-def print_config(config: DictConfig, choices: dict[str, Any]) -> str:
-    """Show the composed configuration as a tree; returns the same tree as plain text.
+def say(text: str) -> None:
+    """One line about what is going on, from the first process."""
+    if is_first_process():
+        print(text, flush=True)
 
-    A group that another one refers to is shown once, at its own place; loss terms that are off
-    are left out.
+
+def announce(config: DictConfig, choices: Mapping[str, Any], run_dir: str | Path) -> None:
+    """What is about to be trained and where it goes, before anything slow is imported."""
+    parts = [f"{group}={choices[group]}" for group in NAMED_FIRST if choices.get(group)]
+    say(" ".join(["train", *parts, f"seed={config.seed}"]))
+    say(f"run directory: {run_dir}")
+
+
+def print_settings(config: Mapping[str, Any], choices: Mapping[str, str], path: Path) -> list[str]:
+    """Show what differs from the defaults, and the file that has all of it; returns the lines.
+
+    A default is what the chosen options bring; of the choice itself, what `train` and the chosen
+    model bring.
     """
-    tree = Tree("configuration")
-    branches: dict[str, Tree] = {}
-    off = tuple(f"loss.terms.{name}." for name in terms_off(config))
-    for key, value in leaves(config):
-        *path, name = key.split(".")
-        if name.startswith("_") or key.startswith(off):
-            continue
-        branch = tree
-        for depth, word in enumerate(path):
-            dotted = ".".join(path[: depth + 1])
-            if dotted not in branches:
-                choice = choices.get(word) if depth == 0 else None
-                label = f"[bold]{word}[/bold] = [cyan]{choice}[/cyan]" if choice else word
-                branches[dotted] = branch.add(label)
-            branch = branches[dotted]
-        branch.add(f"{name}: {escape(spell(value))}")
-    Console(soft_wrap=True).print(tree)
-    plain = Console(width=120, color_system=None)
-    with plain.capture() as captured:
-        plain.print(tree)
-    return captured.get()
+    settings, _ = compare_settings(config, choices)
+    differing = [setting for setting in settings if setting.differs]
+    heading = "what differs from the defaults:" if differing else "every setting is the default"
+    lines = [heading, *setting_lines(differing), f"all settings: {path}"]
+    for line in lines:
+        say(line)
+    return lines
 
 
-def terms_off(config: DictConfig) -> list[str]:
-    """Loss terms whose weight is 0 and stays so."""
-    terms = OmegaConf.select(config, "loss.terms") or {}
+def setting_lines(settings: Sequence[Setting]) -> list[str]:
+    """A line each, in columns as far as 80 columns allow."""
+    key_width = max((len(setting.key) for setting in settings), default=0)
+    value_width = max((len(s.value) for s in settings if len(s.value) <= 20), default=0)
     return [
-        str(name)
-        for name, term in terms.items()
-        if term.weight == 0 and not OmegaConf.select(term, "schedule.end")
+        f"  {s.key:<{key_width}}  {s.value:<{value_width}}  (default {s.default})" for s in settings
     ]
 
 

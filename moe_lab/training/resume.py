@@ -9,11 +9,11 @@ from typing import Any
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from omegaconf import OmegaConf
 
-from moe_lab.config.tree import spell
+from moe_lab.config.tree import NOT_HASHED, spell
 from moe_lab.errors import ConfigError
 from moe_lab.training.checkpoints import read_checkpoint
 from moe_lab.training.random_states import KEY, Memory
-from moe_lab.training.run_directory import NOT_HASHED, RunDirectory, config_hash
+from moe_lab.training.run_directory import RunDirectory, config_hash
 from moe_lab.training.status import Stopped, clear, recorded_state
 
 log = logging.getLogger("moe_lab")

@@ -107,9 +107,9 @@ class TrainingRun:
 
     def record_start(self) -> None:
         self.plain = plain(self.config)
-        if is_first_process():
-            log.info("%s", console.print_config(self.config, self.choices))
         self.directory.write_config(self.plain)
+        for line in console.print_settings(self.plain, self.choices, self.directory.config):
+            log.info("%s", line)
         about = {
             "name": self.data.name,
             "copy": self.data.copy,
@@ -122,6 +122,7 @@ class TrainingRun:
     def build(self) -> tuple[Classifier, Trainer]:
         batches = len(self.data.loader("train"))
         length = build.training_length(self.config, batches)
+        console.say("building the model")
         classifier = build.build_classifier(self.config, length)
         self.start(classifier)
         self.loggers = [

@@ -13,15 +13,9 @@ from typing import Any
 import yaml
 
 from moe_lab.config.renamed import with_present_names
+from moe_lab.config.tree import NOT_HASHED
 from moe_lab.errors import ConfigError, UserError
 from moe_lab.training.ranks import is_first_process
-
-# Keys, at any depth, that say where a run is kept or how it is shown; seeds are counted apart.
-NOT_HASHED = {
-    "seed", "run_dir", "run_name", "tags", "logger", "progress", "health", "figures",
-    "plan", "resume", "report", "root", "cache_dir", "directory", "file",
-}  # fmt: skip
-
 
 NOT_ASKED = ("plan", "resume")  # how a job is run, not what it is
 

@@ -1,12 +1,16 @@
-"""The final tables of a run: what stands in them, and what is left out."""
+"""What a run says at its start, and the tables at its end."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from moe_lab.training.console import layer_rows, print_summary
+from moe_lab.config.check import check_line
+from moe_lab.training.console import layer_rows, print_settings, print_summary
 
 RUN: dict[str, Any] = {"run_name": "digits", "status": "done", "test_accuracy": 0.9876}
 
@@ -39,3 +43,48 @@ def test_a_model_with_routed_layers_shows_both_tables(capsys: pytest.CaptureFixt
     assert "routing, layer by layer" in shown
     assert "0.375" in shown
     assert "dropped" not in shown  # nothing was measured
+
+
+def settings_of(*words: str) -> list[str]:
+    (job,) = check_line("train", ["run_dir=run", *words])
+    return print_settings(job.plain(), job.choices, Path("run/config.yaml"))
+
+
+def test_only_what_differs_is_shown_with_its_default(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = settings_of("dataset=synthetic", "model.num_experts=4", "optimizer.lr=0.1")
+    assert lines == [
+        "what differs from the defaults:",
+        "  dataset            synthetic  (default mnist)",
+        "  model.num_experts  4          (default 8)",
+        "  optimizer.lr       0.1        (default 0.002)",
+        "all settings: run/config.yaml",
+    ]
+    assert capsys.readouterr().out.splitlines() == lines
+
+
+def test_the_default_command_has_nothing_to_show() -> None:
+    assert settings_of() == ["every setting is the default", "all settings: run/config.yaml"]
+
+
+def test_what_an_experiment_sets_differs_from_the_defaults() -> None:
+    lines = settings_of("experiment=smoke")
+    assert "  experiment                smoke      (default none)" in lines
+    assert "  dataset.source.num_train  600        (default 2000)" in lines
+    assert max(map(len, lines)) <= 80
+
+
+def test_a_run_says_what_it_will_do_before_torch_is_imported() -> None:
+    program = (
+        "import sys\n"
+        "from moe_lab.config.check import check_line\n"
+        "from moe_lab.training.console import announce\n"
+        "(job,) = check_line('train', ['model=dense', 'seed=3'])\n"
+        "announce(job.config, job.choices, 'outputs/dense')\n"
+        "assert 'torch' not in sys.modules\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.splitlines() == [
+        "train model=dense expert=mlp dataset=mnist seed=3",
+        "run directory: outputs/dense",
+    ]

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from moe_lab.analysis.page.layers import layers_of
 from moe_lab.analysis.page.meanings import meaning_of
 from moe_lab.analysis.page.record import Record
-from moe_lab.analysis.page.settings import Setting
 from moe_lab.analysis.page.table import Cell, Column, Table, spell_number, words
 from moe_lab.analysis.page.verdict import percent, wilson_interval
+from moe_lab.config.settings import Setting
 
 
 @dataclass(frozen=True)

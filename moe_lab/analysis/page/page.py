@@ -19,9 +19,9 @@ from moe_lab.analysis.page.health import health_part
 from moe_lab.analysis.page.layers import layers_of
 from moe_lab.analysis.page.passes import pass_table
 from moe_lab.analysis.page.record import Record, read_record
-from moe_lab.analysis.page.settings import compare_settings
 from moe_lab.analysis.page.table import HeatMap, Table
 from moe_lab.analysis.page.verdict import verdict
+from moe_lab.config.settings import compare_settings
 from moe_lab.training.run_directory import RunDirectory, write_atomically
 
 

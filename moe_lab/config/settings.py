@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -16,8 +17,7 @@ from moe_lab.config.compose import composer
 from moe_lab.config.help import GROUPS
 from moe_lab.config.overrides import bare
 from moe_lab.config.rules import Rule
-from moe_lab.config.tree import is_plumbing, spell
-from moe_lab.training.run_directory import NOT_HASHED
+from moe_lab.config.tree import NOT_HASHED, is_plumbing, spell
 
 PRESETS = ("experiment", "debug")  # what these set is a difference, not a default
 FROM_DATA = ("dataset.shape", "dataset.num_classes", "dataset.mean", "dataset.std")
@@ -55,7 +55,7 @@ def compare_settings(
     """
     mine = dict(flat(config))
     try:
-        defaults = compose_defaults(choices)
+        defaults = compose_defaults(tuple(choices.items()))
         keys = list(compare_keys(mine, defaults))
     except (HydraException, OmegaConfBaseException):
         return [Setting(key, "", spell(value), False, "") for key, value in mine.items()], False
@@ -67,8 +67,10 @@ def compare_settings(
     return [*groups, *keys], True
 
 
-def compose_defaults(choices: Mapping[str, str]) -> Defaults:
-    """Compose the choices of a run without any other setting."""
+@functools.lru_cache(maxsize=8)
+def compose_defaults(chosen: tuple[tuple[str, str], ...]) -> Defaults:
+    """Compose the choices of a run, (group, option) each, without any other setting."""
+    choices = dict(chosen)
     with composer("train") as composing:
         known = composing.groups
         typed = [f"{g}={o}" for g, o in choices.items() if bare(g) in known and g not in PRESETS]

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from hydra.core.global_hydra import GlobalHydra
 
-from moe_lab.analysis.page.settings import compare_settings, same
+from moe_lab.config.settings import compare_settings, same
 
 Train = Callable[..., tuple[int, Path]]
 ReadJSON = Callable[[Path], dict[str, Any]]
