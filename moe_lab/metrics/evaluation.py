@@ -1,67 +1,65 @@
-"""All metrics of one evaluation: of the answers, of each routing in the model, and of each pass."""
+"""All metrics of one evaluation: of the predictions, of each routing, and of each pass."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import cache
+from importlib import import_module
 from typing import Any
 
 from torch import Tensor, nn
-from torchmetrics import Metric
 
-from moe_lab.metrics.answers import AnswerStatistics
-from moe_lab.metrics.passes import PassStatistics, StepStatistics
-from moe_lab.metrics.routing import RoutingStatistics
-from moe_lab.metrics.tokens import TokenStatistics
-from moe_lab.outputs import IterativeOutput, LayeredOutput, Output
+from moe_lab.metrics.registry import METRICS
+from moe_lab.metrics.sums import LayerStatistics, OutputStatistics, Sums
+from moe_lab.outputs import Output
 
 
 class Evaluation(nn.Module):
-    """Fed with every batch, it knows the values of the whole split; sized by the first output."""
+    """Fed with every batch, it knows the values of the whole split; sized by the first output.
+
+    What it measures with are the statistics that entries of the registry name.
+    """
 
     def __init__(self, num_classes: int) -> None:
         super().__init__()
         self.num_classes = num_classes
-        self.answers = AnswerStatistics(num_classes)
-        self.layers = nn.ModuleDict()  # name of a routing -> RoutingStatistics
-        self.tokens = nn.ModuleDict()  # name of a routing of tokens -> TokenStatistics
-        self.passes: PassStatistics | None = None
-        self.steps: StepStatistics | None = None
+        self.whole = nn.ModuleDict()  # class -> OutputStatistics
+        self.layers = nn.ModuleDict()  # name of a routing -> class -> LayerStatistics
 
     def update(self, output: Output, target: Tensor) -> None:
-        """Add a batch of answers with its true labels [B]."""
-        self.answers.update(output.log_probs, target)
-        correct = output.log_probs.argmax(-1) == target
-        for name, routing in output.routings.items():
-            if name not in self.layers:
-                layer = RoutingStatistics(routing.num_experts, self.num_classes)
-                self.layers[name] = layer.to(target.device)
-            self._layer(name).update(routing, target, correct)
-        if isinstance(output, LayeredOutput):
-            for name, used in output.used.items():
-                if name not in self.tokens:
-                    self.tokens[name] = TokenStatistics(used.shape[-1]).to(target.device)
-                self._tokens(name).update(used, output.dropped[name])
-        if isinstance(output, IterativeOutput):
-            if self.passes is None:
-                self.passes = PassStatistics(len(output.pass_log_probs)).to(target.device)
-            self.passes.update(output, target)
-        steps = getattr(output, "steps", None)
-        if steps is not None:
-            if self.steps is None:
-                self.steps = StepStatistics().to(target.device)
-            self.steps.update(steps)
+        """Add a batch of outputs with its true labels [B]."""
+        if not self.whole:
+            self._size(output, target)
+        for statistics in self._of_output():
+            statistics.add(output, target)
+        for layer in self.layers:
+            for of_layer in self._of_layer(layer):
+                of_layer.add(output, layer, target)
+
+    def _size(self, output: Output, target: Tensor) -> None:
+        for name, kind in kinds(by_layer=False).items():
+            assert issubclass(kind, OutputStatistics)
+            found = kind.sized_for(output, self.num_classes)
+            if found is not None:
+                self.whole[name] = found.to(target.device)
+        for layer in output.routings:
+            measures = nn.ModuleDict()
+            for name, kind in kinds(by_layer=True).items():
+                assert issubclass(kind, LayerStatistics)
+                of_layer = kind.sized_for(output, layer, self.num_classes)
+                if of_layer is not None:
+                    measures[name] = of_layer.to(target.device)
+            self.layers[layer] = measures
 
     def compute(self) -> dict[str, float]:
         """Every value by name; those of a layer start with its name where there are several."""
-        values: dict[str, float] = dict(self.answers.compute())
-        several = len(self.layers) > 1
-        for name in self.layers:
-            prefix = f"{name}_" if several else ""
-            found = self._layer(name).compute()
-            if name in self.tokens:
-                found = found | self._tokens(name).compute()
-            values = values | {f"{prefix}{key}": value for key, value in found.items()}
-        for metric in (self.passes, self.steps):
-            values = values | (metric.compute() if metric is not None else {})
+        values: dict[str, float] = {}
+        for statistics in self._of_output():
+            values |= statistics.compute()
+        for layer in self.layers:
+            prefix = self._prefix(layer)
+            for of_layer in self._of_layer(layer):
+                values |= {f"{prefix}{name}": v for name, v in of_layer.compute().items()}
         return values
 
     def tables(self) -> dict[str, Any]:
@@ -69,39 +67,55 @@ class Evaluation(nn.Module):
 
         Read them after `compute`, which gathers what other devices saw.
         """
-        tables = self.answers.tables()
-        tables["layers"] = {name: self._layer(name).tables() for name in self.layers}
-        for name in self.tokens:
-            tables["layers"][name] |= self._tokens(name).tables()
-        if self.passes is not None:
-            tables["passes"] = self.passes.tables()
-        return tables
+        tables: dict[str, Any] = {}
+        for statistics in self._of_output():
+            tables |= statistics.tables()
+        return tables | {"layers": {layer: self._layer_tables(layer) for layer in self.layers}}
 
     def loads(self) -> dict[str, float]:
         """`share_0`, `share_1`, ...: each expert's part of all selections of its layer."""
-        several = len(self.layers) > 1
         return {
-            f"{name}_share_{expert}" if several else f"share_{expert}": share
-            for name in self.layers
-            for expert, share in enumerate(self._layer(name).tables()["load"])
+            f"{self._prefix(layer)}share_{expert}": share
+            for layer in self.layers
+            for expert, share in enumerate(self._layer_tables(layer)["load"])
         }
 
     def used_share(self) -> dict[str, list[float]]:
         """Layer -> share of images on which each expert was computed, [E]."""
-        return {name: self._layer(name).tables()["used_share"] for name in self.layers}
-
-    def _layer(self, name: str) -> RoutingStatistics:
-        layer = self.layers[name]
-        assert isinstance(layer, RoutingStatistics)
-        return layer
-
-    def _tokens(self, name: str) -> TokenStatistics:
-        tokens = self.tokens[name]
-        assert isinstance(tokens, TokenStatistics)
-        return tokens
+        return {layer: self._layer_tables(layer)["used_share"] for layer in self.layers}
 
     def reset(self) -> None:
         """Forget everything, as before an evaluation."""
-        for metric in self.modules():
-            if isinstance(metric, Metric):
-                metric.reset()
+        for statistics in self.modules():
+            if isinstance(statistics, Sums):
+                statistics.reset()
+
+    def _prefix(self, layer: str) -> str:
+        return f"{layer}_" if len(self.layers) > 1 else ""
+
+    def _layer_tables(self, layer: str) -> dict[str, Any]:
+        tables: dict[str, Any] = {}
+        for statistics in self._of_layer(layer):
+            tables |= statistics.tables()
+        return tables
+
+    def _of_output(self) -> Iterator[OutputStatistics]:
+        for statistics in self.whole.values():
+            assert isinstance(statistics, OutputStatistics)
+            yield statistics
+
+    def _of_layer(self, layer: str) -> Iterator[LayerStatistics]:
+        for statistics in self.layers[layer].values():  # type: ignore[operator]
+            assert isinstance(statistics, LayerStatistics)
+            yield statistics
+
+
+@cache
+def kinds(by_layer: bool) -> dict[str, type[Sums]]:
+    """The classes of statistics by name, in the order of the registry."""
+    paths = dict.fromkeys(m.statistics for m in METRICS if m.statistics and m.by_layer == by_layer)
+    found = {}
+    for path in paths:
+        module, name = path.rsplit(".", 1)
+        found[name] = getattr(import_module(f"moe_lab.metrics.{module}"), name)
+    return found

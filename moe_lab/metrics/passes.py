@@ -1,26 +1,27 @@
-"""What each pass of a model that answers several times adds to the answer."""
+"""What each pass of an iterative model adds to its prediction."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
 
-from moe_lab.metrics.sums import Sums, Totals
-from moe_lab.outputs import IterativeOutput
+from moe_lab.metrics.sums import OutputStatistics, Totals
+from moe_lab.outputs import IterativeOutput, Output
 
 
-class PassStatistics(Sums):
-    """Accuracy and confidence of every pass, and what it changes in the answers before it.
+class PassStatistics(OutputStatistics):
+    """Accuracy and confidence of every pass, and what it changes in the predictions before it.
 
     Passes count from 1. `pass_t_repaired` and `pass_t_broken` are shares of all images, so that
-    their difference is what the pass adds to accuracy. A halted image keeps its answer and agrees.
+    their difference is what the pass adds to accuracy. A halted image keeps its prediction, and so
+    agrees.
     """
 
     correct: Tensor  # [T] images
     confidence: Tensor  # [T] summed largest probability
-    agree: Tensor  # [T] images answered as in the pass before; 0 in the first
+    agree: Tensor  # [T] images classified as in the pass before; 0 in the first
     repaired: Tensor  # [T] images wrong in the pass before and right now; 0 in the first
     broken: Tensor  # [T] images right in the pass before and wrong now; 0 in the first
     norm: Tensor  # [T] summed modulation norm
@@ -42,14 +43,22 @@ class PassStatistics(Sums):
             images=torch.zeros((), dtype=torch.int64),
         )
 
+    @classmethod
+    def sized_for(cls, output: Output, num_classes: int) -> Self | None:
+        return cls(len(output.pass_log_probs)) if isinstance(output, IterativeOutput) else None
+
+    def add(self, output: Output, target: Tensor) -> None:
+        assert isinstance(output, IterativeOutput)
+        self.update(output, target)
+
     def update(self, output: IterativeOutput, target: Tensor) -> None:
-        """Add a batch of answers [T, B, C] with its true labels [B]."""
-        best, answer = output.pass_log_probs.detach().float().max(-1)  # [T, B]
-        right = answer == target
+        """Add a batch of passes [T, B, C] with its true labels [B]."""
+        best, predicted = output.pass_log_probs.detach().float().max(-1)  # [T, B]
+        right = predicted == target
         before, now = right[:-1], right[1:]
         self.correct = self.correct + right.sum(1)
         self.confidence = self.confidence + best.exp().sum(1)
-        self.agree = self.agree + after_first(answer[1:] == answer[:-1])
+        self.agree = self.agree + after_first(predicted[1:] == predicted[:-1])
         self.repaired = self.repaired + after_first(now & ~before)
         self.broken = self.broken + after_first(before & ~now)
         if output.modulation_norm is not None:
@@ -58,7 +67,7 @@ class PassStatistics(Sums):
         self.images = self.images + len(target)
 
     def values(self, totals: Totals) -> dict[str, float]:
-        shares = self.tables_of(totals)
+        shares = self.by_pass(totals)
         values = {}
         for name, per_pass in shares.items():
             for number, value in enumerate(per_pass, 1):
@@ -69,6 +78,10 @@ class PassStatistics(Sums):
         return values
 
     def tables_of(self, totals: Totals) -> dict[str, Any]:
+        return {"passes": self.by_pass(totals)}
+
+    def by_pass(self, totals: Totals) -> dict[str, list[float]]:
+        """Each quantity as a list over the passes."""
         images = max(1, int(totals["images"]))
         tables = {
             "accuracy": totals["correct"] / images,
@@ -82,8 +95,8 @@ class PassStatistics(Sums):
         return {name: table.tolist() for name, table in tables.items()}
 
 
-class StepStatistics(Sums):
-    """How long a model that halts by itself thinks on average."""
+class StepStatistics(OutputStatistics):
+    """How many passes a model that halts by itself takes on average."""
 
     steps: Tensor  # []
     images: Tensor  # []
@@ -92,6 +105,13 @@ class StepStatistics(Sums):
         super().__init__(**kwargs)
         self.keep(steps=torch.zeros(()), images=torch.zeros((), dtype=torch.int64))
 
+    @classmethod
+    def sized_for(cls, output: Output, num_classes: int) -> Self | None:
+        return cls() if getattr(output, "steps", None) is not None else None
+
+    def add(self, output: Output, target: Tensor) -> None:
+        self.update(output.steps)  # type: ignore[attr-defined]
+
     def update(self, steps: Tensor) -> None:
         """Add the steps of a batch [B]."""
         self.steps = self.steps + steps.detach().float().sum()
@@ -99,9 +119,6 @@ class StepStatistics(Sums):
 
     def values(self, totals: Totals) -> dict[str, float]:
         return {"mean_steps": float(totals["steps"]) / max(1, int(totals["images"]))}
-
-    def tables_of(self, totals: Totals) -> dict[str, Any]:
-        return {}
 
 
 def after_first(happened: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ entropies in bits.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -14,13 +14,13 @@ from torch import Tensor
 
 from moe_lab.metrics.information import entropy_in_bits
 from moe_lab.metrics.specialisation import class_entropy, specialisation, specialisation_tables
-from moe_lab.metrics.sums import Sums, Totals, add_up, ratio
-from moe_lab.outputs import Routing
+from moe_lab.metrics.sums import LayerStatistics, Totals, add_up, ratio
+from moe_lab.outputs import Output, Routing
 
 DEAD_SHARE = 0.01  # an expert with less than this part of its fair share counts as dead
 
 
-class RoutingStatistics(Sums):
+class RoutingStatistics(LayerStatistics):
     """Load, entropies, confidence and specialisation of one router over an evaluation.
 
     An image's first expert is the one with its largest weight; an image without any weight has
@@ -30,7 +30,7 @@ class RoutingStatistics(Sums):
     together: Tensor  # [E, E] images on which both experts were used; the diagonal is the load
     mass: Tensor  # [C, E] summed shares of weight, by true class
     first: Tensor  # [E, C] images of a class whose largest weight an expert has
-    first_correct: Tensor  # [E, C] those among them that were answered rightly
+    first_correct: Tensor  # [E, C] those among them that were classified correctly
     entropy: Tensor  # [C] summed entropy of an image's weights, by true class
     by_class: Tensor  # [C] images
     confidence: Tensor  # [] summed largest prob
@@ -51,8 +51,16 @@ class RoutingStatistics(Sums):
             margin=torch.zeros(()),
         )
 
+    @classmethod
+    def sized_for(cls, output: Output, layer: str, num_classes: int) -> Self:
+        return cls(output.routings[layer].num_experts, num_classes)
+
+    def add(self, output: Output, layer: str, target: Tensor) -> None:
+        correct = output.log_probs.argmax(-1) == target
+        self.update(output.routings[layer], target, correct)
+
     def update(self, routing: Routing, target: Tensor, correct: Tensor) -> None:
-        """Add a batch: routing [B, E], true labels [B], and whether the answer was right [B]."""
+        """Add a batch: routing [B, E], true labels [B], and if the prediction was correct [B]."""
         weights = routing.weights.detach().float()
         total = weights.sum(-1)
         share = weights / total.clamp(min=1e-20)[:, None]  # [B, E]
@@ -69,10 +77,10 @@ class RoutingStatistics(Sums):
         self.confidence = self.confidence + top[:, 0].sum()
         self.margin = self.margin + top[:, 0].sum() - top[:, 1:].sum()
 
-    def _add_first(self, cell: Tensor, answered: Tensor, correct: Tensor) -> None:
+    def _add_first(self, cell: Tensor, has_expert: Tensor, correct: Tensor) -> None:
         size, shape = self.first.numel(), self.first.shape
-        self.first = self.first + add_up(cell, answered.long(), size).view(shape)
-        right = add_up(cell, (answered & correct).long(), size).view(shape)
+        self.first = self.first + add_up(cell, has_expert.long(), size).view(shape)
+        right = add_up(cell, (has_expert & correct).long(), size).view(shape)
         self.first_correct = self.first_correct + right
 
     def values(self, totals: Totals) -> dict[str, float]:

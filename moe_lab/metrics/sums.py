@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 from torchmetrics import Metric
+
+from moe_lab.outputs import Output
 
 Totals = Mapping[str, NDArray[Any]]
 
@@ -29,9 +31,9 @@ class Sums(Metric, ABC):
     def values(self, totals: Totals) -> dict[str, float]:
         """The numbers of the summary."""
 
-    @abstractmethod
     def tables_of(self, totals: Totals) -> dict[str, Any]:
         """What does not fit in one number: nested lists by name."""
+        return {}
 
     def compute(self) -> dict[str, float]:
         """Every number by name, over all devices."""
@@ -44,6 +46,32 @@ class Sums(Metric, ABC):
 
     def _totals(self) -> Totals:
         return {name: getattr(self, name).cpu().numpy() for name in self._defaults}
+
+
+class OutputStatistics(Sums):
+    """Sums over what a model says about its images as a whole."""
+
+    @classmethod
+    @abstractmethod
+    def sized_for(cls, output: Output, num_classes: int) -> Self | None:
+        """One for a model with such outputs; None where there is nothing to count."""
+
+    @abstractmethod
+    def add(self, output: Output, target: Tensor) -> None:
+        """Add a batch with its true labels [B]."""
+
+
+class LayerStatistics(Sums):
+    """Sums over what one routing of a model does; each layer has its own."""
+
+    @classmethod
+    @abstractmethod
+    def sized_for(cls, output: Output, layer: str, num_classes: int) -> Self | None:
+        """One for this layer of a model with such outputs; None where there is nothing to count."""
+
+    @abstractmethod
+    def add(self, output: Output, layer: str, target: Tensor) -> None:
+        """Add what this layer did on a batch with its true labels [B]."""
 
 
 def add_up(index: Tensor, amounts: Tensor, size: int) -> Tensor:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
 
 from moe_lab.metrics.routing import variation
-from moe_lab.metrics.sums import Sums, Totals
+from moe_lab.metrics.sums import LayerStatistics, Totals
+from moe_lab.outputs import LayeredOutput, Output
 
 
-class TokenStatistics(Sums):
+class TokenStatistics(LayerStatistics):
     """Load and losses of the experts counted in tokens, where `RoutingStatistics` counts images."""
 
     used: Tensor  # [E] tokens that an expert saw
@@ -24,6 +25,16 @@ class TokenStatistics(Sums):
             used=torch.zeros(num_experts, dtype=whole),
             dropped=torch.zeros(num_experts, dtype=whole),
         )
+
+    @classmethod
+    def sized_for(cls, output: Output, layer: str, num_classes: int) -> Self | None:
+        if not isinstance(output, LayeredOutput) or layer not in output.used:
+            return None
+        return cls(output.used[layer].shape[-1])
+
+    def add(self, output: Output, layer: str, target: Tensor) -> None:
+        assert isinstance(output, LayeredOutput)
+        self.update(output.used[layer], output.dropped[layer])
 
     def update(self, used: Tensor, dropped: Tensor) -> None:
         """Add a batch: tokens of each image that each expert saw, and that it refused, [B, E]."""

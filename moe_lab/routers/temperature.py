@@ -76,6 +76,14 @@ class ScheduledTemperature(FollowsProgress, Temperature):
         return interpolate(self.curve, self.start, self.end, self.fraction)
 
 
+def moving_temperature(router: nn.Module) -> Tensor | None:
+    """The temperature of a router now, [], if it has one that is learned or scheduled."""
+    for module in router.modules():
+        if isinstance(module, LearnableTemperature | ScheduledTemperature):
+            return module().detach()
+    return None
+
+
 def as_temperature(temperature: Temperature | float) -> Temperature:
     """A number as a fixed temperature; a Temperature as it is."""
     return temperature if isinstance(temperature, Temperature) else FixedTemperature(temperature)

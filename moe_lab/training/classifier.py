@@ -17,10 +17,11 @@ from moe_lab.data.resident import Batch
 from moe_lab.errors import UserError
 from moe_lab.losses import Objective
 from moe_lab.losses.mixed import mixed_loss
-from moe_lab.metrics import Evaluation
+from moe_lab.metrics.evaluation import Evaluation
 from moe_lab.models import Model
 from moe_lab.networks.progress import follow
 from moe_lab.outputs import Output
+from moe_lab.routers.temperature import moving_temperature
 from moe_lab.training.ranks import draw_apart
 from moe_lab.training.schedules import Plateau, Schedule
 
@@ -128,7 +129,8 @@ class Classifier(LightningModule):
         if (self.trainer.global_step + 1) % every == 0:
             terms = {f"train_{name}": value for name, value in loss.terms.items()}
             weights = {f"weight_{name}": value for name, value in loss.weights.items()}
-            values = {"train_loss": total, **terms, **weights}
+            moving = scheduled_values(self.model, self.trainer.optimizers[0])
+            values = {"train_loss": total, **terms, **weights, **moving}
             self.log_dict(values, batch_size=len(target))
         # For callbacks that watch the routers: `outputs` of their on_train_batch_end.
         weights = {name: routing.weights.detach() for name, routing in output.routings.items()}
@@ -230,3 +232,16 @@ def parameter_groups(*modules: torch.nn.Module) -> list[dict[str, Any]]:
             (decayed if is_matrix else free).append(parameter)
     groups: list[dict[str, Any]] = [{"params": decayed}, {"params": free, "weight_decay": 0.0}]
     return [group for group in groups if group["params"]]
+
+
+def scheduled_values(model: Model, optimizer: Optimizer) -> dict[str, float | Tensor]:
+    """What moves over training, as the step to come uses it: `learning_rate`, of the first group of
+    weights, and each router's `temperature`, after the layer's name where there are several.
+    """
+    layers = model.routed_layers()
+    found: dict[str, float | Tensor] = {"learning_rate": float(optimizer.param_groups[0]["lr"])}
+    for name, layer in layers.items():
+        temperature = moving_temperature(layer.router)  # type: ignore[arg-type]
+        if temperature is not None:
+            found[f"{name}_temperature" if len(layers) > 1 else "temperature"] = temperature
+    return found

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from moe_lab.config.settings import Setting, compare_settings
+from moe_lab.metrics.registry import METRICS, layers_in, shown_in
 from moe_lab.training.ranks import is_first_process
 
 # The choices that say best what a run is.
@@ -72,9 +73,9 @@ def print_layers(rows: Sequence[tuple[str, ...]]) -> None:
     table = Table("routed layer", title="routing, layer by layer", title_justify="left")
     cells = list(zip(*rows, strict=True))
     shown = [any(column) for column in cells[1:]]
-    for (label, *_), wanted in zip(LAYER_COLUMNS, shown, strict=True):
+    for metric, wanted in zip(LAYER_METRICS, shown, strict=True):
         if wanted:
-            table.add_column(label, justify="right")
+            table.add_column(metric.heading, justify="right")
     for name, *values in rows:
         table.add_row(name, *(v for v, wanted in zip(values, shown, strict=True) if wanted))
     Console().print(table)
@@ -82,55 +83,25 @@ def print_layers(rows: Sequence[tuple[str, ...]]) -> None:
 
 def summary_rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
     """The lines of the final table; what was not measured is left out."""
-
-    def show(key: str, form: str, scale: float = 1.0, unit: str = "") -> str | None:
-        value = summary.get(key)
-        return None if value is None else f"{value if scale == 1 else value * scale:{form}}{unit}"
-
     rows = [
-        ("test accuracy", show("test_accuracy", ".2f", 100, " %")),
-        ("test loss", show("test_loss", ".4f")),
-        ("validation accuracy (best epoch)", show("val_accuracy", ".2f", 100, " %")),
-        ("parameters, total", show("params_total", ",")),
-        ("parameters, active an image", show("params_active", ",")),
-        ("FLOPs an image", show("flops_per_image", ",")),
-        ("epochs", show("epochs", "d")),
-        ("training time", show("train_seconds", ".1f", 1, " s")),
-        ("images a second", show("images_per_second", ",.0f")),
-        ("load: variation (CV)", show("load_cv", ".3f")),
-        ("load: largest share", show("max_load_share", ".1f", 100, " %")),
-        ("dead experts", show("dead_experts", ".0f")),
-        ("routing entropy H_s", show("routing_entropy", ".3f", 1, " bits")),
-        ("usage entropy H_u", show("usage_entropy", ".3f", 1, " bits")),
-        ("information I(E;Y)", show("mutual_information", ".3f", 1, " bits")),
-        ("  its permutation p-value", show("mutual_information_p_value", ".3f")),
-        ("data", f"{summary.get('dataset')} ({summary.get('data_fingerprint')})"),
+        (found.label, found.metric.show(summary[found.key]))
+        for found in shown_in("summary", summary)
+        if not found.layer and summary[found.key] is not None
     ]
-    return [(label, text) for label, text in rows if text is not None]
+    return [*rows, ("data", f"{summary.get('dataset')} ({summary.get('data_fingerprint')})")]
 
 
-# What a routed layer is told by: the column, the metric behind it, its form and scale.
-LAYER_COLUMNS = (
-    ("load, CV", "load_cv", ".3f", 1),
-    ("largest share, %", "max_load_share", ".1f", 100),
-    ("dead", "dead_experts", ".0f", 1),
-    ("dropped, %", "dropped_share", ".1f", 100),
-    ("H_s, bits", "routing_entropy", ".3f", 1),
-    ("H_u, bits", "usage_entropy", ".3f", 1),
-    ("I(E;Y), bits", "mutual_information", ".3f", 1),
-    ("by chance", "mutual_information_null", ".3f", 1),
-)
+LAYER_METRICS = tuple(metric for metric in METRICS if "layer" in metric.shown)
 
 
 def layer_rows(summary: dict[str, Any]) -> list[tuple[str, ...]]:
     """A line a routed layer, where a model has several; an empty cell was not measured."""
-    layers = [name.removesuffix("_load_cv") for name in summary if name.endswith("_load_cv")]
     rows = []
-    for layer in layers:
-        values = [summary.get(f"{layer}_{metric}") for _, metric, _, _ in LAYER_COLUMNS]
+    for layer in filter(None, layers_in(summary)):
+        values = [summary.get(f"{layer}_{metric.name}") for metric in LAYER_METRICS]
         shown = [
-            "" if value is None else f"{value * scale:{form}}"
-            for value, (_, _, form, scale) in zip(values, LAYER_COLUMNS, strict=True)
+            "" if value is None else metric.number(value)
+            for value, metric in zip(values, LAYER_METRICS, strict=True)
         ]
         rows.append((layer, *shown))
     return rows

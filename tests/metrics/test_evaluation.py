@@ -14,13 +14,10 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_sum
 
-from moe_lab.metrics import (
-    AnswerStatistics,
-    Evaluation,
-    PassStatistics,
-    RoutingStatistics,
-    StepStatistics,
-)
+from moe_lab.metrics.classification import ClassificationStatistics
+from moe_lab.metrics.evaluation import Evaluation
+from moe_lab.metrics.passes import PassStatistics, StepStatistics
+from moe_lab.metrics.routing import RoutingStatistics
 from moe_lab.outputs import AdaptiveOutput, IterativeOutput, MixtureOutput, Output, Routing
 
 E, C, T, B = 4, 7, 3, 90
@@ -65,7 +62,7 @@ def iterative(part: Part) -> IterativeOutput:
 
 def feed(metric: Metric, part: Part) -> None:
     """Update any of the four metrics with some of the images."""
-    if isinstance(metric, AnswerStatistics):
+    if isinstance(metric, ClassificationStatistics):
         metric.update(PASSES[-1, part], TARGET[part])
     elif isinstance(metric, RoutingStatistics):
         correct = PASSES[-1, part].argmax(-1) == TARGET[part]
@@ -77,7 +74,7 @@ def feed(metric: Metric, part: Part) -> None:
 
 
 MAKERS: dict[str, Callable[..., Any]] = {
-    "answers": lambda **kwargs: AnswerStatistics(C, **kwargs),
+    "classification": lambda **kwargs: ClassificationStatistics(C, **kwargs),
     "routing": lambda **kwargs: RoutingStatistics(E, C, **kwargs),
     "passes": lambda **kwargs: PassStatistics(T, **kwargs),
     "steps": lambda **kwargs: StepStatistics(**kwargs),
@@ -146,7 +143,7 @@ def evaluated(output: Output, num_classes: int = C) -> Evaluation:
 
 def test_a_model_without_routing_has_answers_only() -> None:
     evaluation = evaluated(Output(PASSES[-1]))
-    alone = AnswerStatistics(C)
+    alone = ClassificationStatistics(C)
     feed(alone, Part(0, B))
     assert evaluation.compute() == alone.compute()
     assert evaluation.tables().keys() == {"confusion", "calibration", "layers"}
@@ -155,7 +152,7 @@ def test_a_model_without_routing_has_answers_only() -> None:
 
 def test_the_values_of_a_mixture_are_those_of_answers_and_router() -> None:
     evaluation = evaluated(MixtureOutput(PASSES[-1], ROUTING))
-    answers, router = MAKERS["answers"](), MAKERS["routing"]()
+    answers, router = MAKERS["classification"](), MAKERS["routing"]()
     feed(answers, Part(0, B))
     feed(router, Part(0, B))
     assert evaluation.compute() == {**answers.compute(), **router.compute()}
@@ -187,9 +184,9 @@ def test_passes_and_steps_are_those_of_the_model() -> None:
 
 
 def test_a_batch_of_one_gives_numbers_only() -> None:
-    evaluation = evaluated(iterative(Part(0, 1)))
-    evaluation.update(MixtureOutput(PASSES[-1, 1:2], rows(ROUTING, Part(1, 2))), TARGET[1:2])
-    assert all(np.isfinite(value) for value in evaluation.compute().values())
+    mixture = MixtureOutput(PASSES[-1, 1:2], rows(ROUTING, Part(1, 2)))
+    for output in (iterative(Part(0, 1)), mixture):
+        assert all(np.isfinite(value) for value in evaluated(output).compute().values())
 
 
 def test_a_run_keeps_the_tables_of_its_test(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from moe_lab.metrics import PassStatistics, StepStatistics
+from moe_lab.metrics.passes import PassStatistics, StepStatistics
 from moe_lab.outputs import IterativeOutput
 
 
@@ -35,7 +35,7 @@ def test_accuracy_repairs_and_breaks_of_a_worked_example() -> None:
     assert [found[f"pass_{t}_modulation_norm"] for t in (1, 2, 3)] == [0.0, 2.5, 0.5]
     assert found["pass_1_confidence"] == pytest.approx(0.8)
     assert "pass_1_repaired" not in found
-    assert metric.tables()["broken"] == [0.0, 0.25, 0.25]
+    assert metric.tables()["passes"]["broken"] == [0.0, 0.25, 0.25]
 
 
 def test_repairs_less_breaks_are_the_gain_in_accuracy() -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy import stats
 
-from moe_lab.metrics import RoutingStatistics
+from moe_lab.metrics.routing import RoutingStatistics
 from moe_lab.outputs import Routing
 
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy import stats
 from sklearn.metrics import adjusted_mutual_info_score, mutual_info_score
 
-from moe_lab.metrics import mutual_information, plug_in_information
+from moe_lab.metrics.information import mutual_information, plug_in_information
 from moe_lab.metrics.specialisation import class_entropy, specialisation, specialisation_tables
 
 

@@ -5,25 +5,17 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
+from moe_lab.metrics.registry import Recorded, shown_in
 from moe_lab.training.callbacks.live_bar import LiveBar
 from moe_lab.training.pace import Pace, batches_done, batches_of_run, clock_time
 
 log = logging.getLogger("moe_lab")
-# Metric, heading on the screen, form, scale and unit; those that were measured, in this order.
-COLUMNS = (
-    ("train_epoch_loss", "train loss", ".4f", 1, ""),
-    ("train_accuracy", "accuracy", ".2f", 100, " %"),
-    ("val_loss", "val loss", ".4f", 1, ""),
-    ("val_accuracy", "accuracy", ".2f", 100, " %"),
-    ("val_load_cv", "load CV", ".3f", 1, ""),
-)
-SHOWN = tuple(metric for metric, *_ in COLUMNS)
 
 
 def progress(style: str = "auto") -> list[Callback]:
@@ -60,16 +52,13 @@ class ProgressLines(Callback):
         epoch = f"{trainer.current_epoch + 1}/{trainer.max_epochs}"
         seconds = time.perf_counter() - self._started
         left = clock_time(self.pace.seconds_until(batches_of_run(trainer)))
-        named = "  ".join(f"{name} {metrics[name]:.4f}" for name in SHOWN if name in metrics)
-        log.info("epoch %s  %s  %.1f s, %s left", epoch, named, seconds, left)
+        log.info("epoch %s  %s  %.1f s, %s left", epoch, epoch_values(metrics), seconds, left)
         if self.on_screen:
             self._print_row(epoch, metrics, f"{seconds:.1f} s", left)
 
     def _print_row(self, epoch: str, metrics: dict[str, float], seconds: str, left: str) -> None:
         shown = [
-            (heading, f"{scale * metrics[name]:{form}}{unit}")
-            for name, heading, form, scale, unit in COLUMNS
-            if name in metrics
+            (found.short, found.metric.brief(metrics[found.key])) for found in of_epoch(metrics)
         ]
         cells = [("epoch", epoch), *shown, ("time", seconds), ("left", left)]
         headings = [heading for heading, _ in cells]
@@ -79,7 +68,17 @@ class ProgressLines(Callback):
         print(row([text for _, text in cells], headings), flush=True)
 
 
+def of_epoch(recorded: Mapping[str, float]) -> list[Recorded]:
+    """What of the recorded numbers is shown after an epoch."""
+    return [found for found in shown_in("epoch", recorded) if not found.layer]
+
+
+def epoch_values(recorded: Mapping[str, float]) -> str:
+    """These numbers by their names: `val_accuracy 0.9050`."""
+    return "  ".join(f"{found.key} {recorded[found.key]:.4f}" for found in of_epoch(recorded))
+
+
 def row(cells: Sequence[str], headings: Sequence[str] | None = None) -> str:
     """One line of the table of epochs, which has 80 columns at most; cells are right-aligned."""
-    widths = [max(8, len(heading)) for heading in headings or cells]
+    widths = [max(7, len(heading)) for heading in headings or cells]
     return "  ".join(text.rjust(width) for text, width in zip(cells, widths, strict=True))

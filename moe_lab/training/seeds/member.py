@@ -18,7 +18,7 @@ from torch import Tensor
 from moe_lab.data.resident import ResidentLoader
 from moe_lab.training import build
 from moe_lab.training.callbacks import CollapseAlarm, HealthMonitor
-from moe_lab.training.callbacks.progress import SHOWN
+from moe_lab.training.callbacks.progress import epoch_values
 from moe_lab.training.run import TrainingRun
 
 log = logging.getLogger("moe_lab")
@@ -78,7 +78,7 @@ class Member:
         self.keep_best(epoch, steps)
         means = {"train_epoch_loss": loss / images, "train_accuracy": correct / images}
         self.log(means, steps - 1, epoch)
-        shown = "  ".join(f"{name} {self.seen[name]:.4f}" for name in SHOWN if name in self.seen)
+        shown = epoch_values(self.seen)
         of = self.trainer.max_epochs
         seconds = time.perf_counter() - started
         log.info("seed %d, epoch %d/%s  %s  %.1f s", self.seed, epoch + 1, of, shown, seconds)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from moe_lab.training.classifier import Batch
+from moe_lab.training.classifier import Batch, scheduled_values
 from moe_lab.training.seeds.member import Member
 from moe_lab.training.seeds.refusals import CannotBatch
 from moe_lab.training.seeds.speed import now
@@ -49,14 +49,19 @@ def train_epoch(
     sums = torch.zeros(len(members), 3, device=trainer.strategy.root_device)
     for index, (images, target) in enumerate(stacked_batches(members, epoch)):
         batch.follow(steps / max(1, first.total_steps - 1))
+        is_logged = (steps + 1) % every == 0
+        # Before the step, which moves them.
+        moving = [
+            scheduled_values(member.classifier.model, batch.optimizer) if is_logged else {}
+            for member in members
+        ]
         found = batch.train(images, target, trainer.gradient_clip_val)
         size = target.new_full((len(members),), target.shape[1])
         sums += torch.stack((found["loss"].detach() * size, found["correct"], size), dim=1)
-        is_logged = (steps + 1) % every == 0
         steps += 1
         for seed, member in enumerate(members):
             if is_logged:
-                member.log(logged(found, seed), steps - 1, epoch)
+                member.log({**logged(found, seed), **moving[seed]}, steps - 1, epoch)
             routings = {name: weights[seed] for name, weights in found["routings"].items()}
             member.watch(routings, index, steps, epoch)
     return sums, steps

@@ -13,25 +13,25 @@ from sklearn.metrics import (
 )
 from torchmetrics.functional.classification import multiclass_calibration_error
 
-from moe_lab.metrics import AnswerStatistics
+from moe_lab.metrics.classification import ClassificationStatistics
 
 
 def answers(
     images: int, num_classes: int, seed: int = 0
-) -> tuple[AnswerStatistics, torch.Tensor, torch.Tensor]:
+) -> tuple[ClassificationStatistics, torch.Tensor, torch.Tensor]:
     """A metric fed with random answers that lean to the truth, their log-probs, the labels."""
     generator = torch.Generator().manual_seed(seed)
     target = torch.randint(0, num_classes, (images,), generator=generator)
     logits = 2 * torch.randn(images, num_classes, generator=generator)
     logits[torch.arange(images), target] += 1.5
-    metric = AnswerStatistics(num_classes)
+    metric = ClassificationStatistics(num_classes)
     metric.update(logits.log_softmax(-1), target)
     return metric, logits.log_softmax(-1), target
 
 
 def test_every_value_of_a_worked_example() -> None:
     probs = torch.tensor([[0.8, 0.1, 0.1], [0.3, 0.6, 0.1], [0.9, 0.05, 0.05], [0.2, 0.2, 0.6]])
-    metric = AnswerStatistics(3)
+    metric = ClassificationStatistics(3)
     metric.update(probs.log(), torch.tensor([0, 1, 1, 2]))
     found = metric.compute()
     assert metric.tables()["confusion"] == [[1, 0, 0], [1, 1, 0], [0, 0, 1]]
@@ -74,7 +74,7 @@ def test_calibration_error_equals_torchmetrics(num_classes: int) -> None:
 
 
 def test_complete_certainty_is_binned_with_the_nearly_certain() -> None:
-    metric = AnswerStatistics(2)
+    metric = ClassificationStatistics(2)
     metric.update(torch.tensor([[1.0, 0.0], [0.98, 0.02]]).log(), torch.tensor([0, 1]))
     table = metric.tables()["calibration"]
     assert table["images"] == [0.0] * 14 + [2.0]
@@ -83,7 +83,7 @@ def test_complete_certainty_is_binned_with_the_nearly_certain() -> None:
 
 
 def test_classes_that_never_occur_do_not_count_in_the_means() -> None:
-    metric = AnswerStatistics(4)
+    metric = ClassificationStatistics(4)
     metric.update(torch.eye(4)[[0, 1]].clamp(min=1e-6).log(), torch.tensor([0, 0]))
     found = metric.compute()
     # class 0: precision 1, recall 1/2; class 1: answered once, never true; 2 and 3: nothing
@@ -92,7 +92,7 @@ def test_classes_that_never_occur_do_not_count_in_the_means() -> None:
 
 
 def test_one_image_and_one_class_are_enough() -> None:
-    metric = AnswerStatistics(1)
+    metric = ClassificationStatistics(1)
     metric.update(torch.zeros(1, 1), torch.tensor([0]))
     found = metric.compute()
     assert found == {

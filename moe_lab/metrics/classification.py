@@ -1,27 +1,28 @@
-"""How right the answers are, and how far their confidence can be trusted."""
+"""How good the predictions are, and how far their confidence can be trusted."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from moe_lab.metrics.sums import Sums, Totals, add_up, ratio
+from moe_lab.metrics.sums import OutputStatistics, Totals, add_up, ratio
+from moe_lab.outputs import Output
 
 NUM_BINS = 15  # of confidence, as in Guo et al. 2017
 TOP_K = 5
 
 
-class AnswerStatistics(Sums):
+class ClassificationStatistics(OutputStatistics):
     """Accuracy, loss, top-5 accuracy, precision, recall, F1, calibration error and confusion."""
 
-    confusion: Tensor  # [C, C] images by true class (row) and answered class (column)
+    confusion: Tensor  # [C, C] images by true class (row) and predicted class (column)
     loss: Tensor  # [] summed negative log-likelihood
     in_top: Tensor  # [] images whose class is among the five likeliest
-    bins: Tensor  # [NUM_BINS, 3] images, summed confidence and right answers by confidence
+    bins: Tensor  # [NUM_BINS, 3] images, summed confidence and correct predictions by confidence
 
     def __init__(self, num_classes: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -33,11 +34,18 @@ class AnswerStatistics(Sums):
             bins=torch.zeros(NUM_BINS, 3),
         )
 
+    @classmethod
+    def sized_for(cls, output: Output, num_classes: int) -> Self:
+        return cls(num_classes)
+
+    def add(self, output: Output, target: Tensor) -> None:
+        self.update(output.log_probs, target)
+
     def update(self, log_probs: Tensor, target: Tensor) -> None:
         """Add a batch: log-probabilities [B, C] with true labels [B]."""
         log_probs = log_probs.detach().float()
-        best, answer = log_probs.max(-1)  # [B]
-        cell = target * self.num_classes + answer
+        best, predicted = log_probs.max(-1)  # [B]
+        cell = target * self.num_classes + predicted
         counts = add_up(cell, torch.ones_like(cell), self.confusion.numel())
         self.confusion = self.confusion + counts.view_as(self.confusion)
         self.loss = self.loss - log_probs.gather(1, target[:, None]).sum()
@@ -48,7 +56,7 @@ class AnswerStatistics(Sums):
         # Bins are open on the left (Guo et al. 2017, section 2), so that certainty is in the last.
         edges = torch.linspace(0, 1, NUM_BINS + 1, device=confidence.device)[1:-1]
         seen = torch.stack(
-            [torch.ones_like(confidence), confidence, (answer == target).float()], -1
+            [torch.ones_like(confidence), confidence, (predicted == target).float()], -1
         )
         self.bins = self.bins + add_up(torch.bucketize(confidence, edges), seen, NUM_BINS)
 
@@ -78,17 +86,17 @@ class AnswerStatistics(Sums):
 
 
 def precision_and_recall(confusion: NDArray[np.integer]) -> dict[str, float]:
-    """Means over the classes that occur among labels or answers; 0 for a class where undefined.
+    """Means over the classes that occur among labels or predictions; 0 for a class where undefined.
 
-    Rows of the confusion [C, C] are true classes, columns are answers.
+    Rows of the confusion [C, C] are true classes, columns are predicted ones.
     """
     right = np.diag(confusion)
-    answered, true = confusion.sum(0), confusion.sum(1)
-    occurs = answered + true > 0
+    predicted, true = confusion.sum(0), confusion.sum(1)
+    occurs = predicted + true > 0
     scores = {
-        "precision": ratio(right, answered),
+        "precision": ratio(right, predicted),
         "recall": ratio(right, true),
-        "f1": ratio(2 * right, answered + true),
+        "f1": ratio(2 * right, predicted + true),
     }
     return {
         name: float(np.nan_to_num(score[occurs]).mean()) if occurs.any() else 0.0
