@@ -30,7 +30,7 @@ def push(address: str, *arguments: str, key: str = KEY) -> subprocess.CompletedP
     """`python -m moe_lab dashboard push` in a process of its own: W&B remembers its server."""
     environment = {**os.environ, "WANDB_BASE_URL": address, "WANDB_API_KEY": key}
     return subprocess.run(
-        [sys.executable, "-m", "moe_lab.commands.dashboard", "push", *arguments],
+        [sys.executable, "-m", "moe_lab", "dashboard", "push", *arguments],
         env=environment, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
 
@@ -66,7 +66,7 @@ def test_show_writes_what_would_be_sent(
         (["push", "entity=a", "project=b"], "wandb login"),
         (["show", "filters=choices.model"], "a setting and its value"),
         (["show", f"title={'a' * 200}"], "at most 128 characters"),
-        (["pull"], "expected key=value"),
+        (["pull"], "expected one of show | push"),
         (["show", "entitty=a"], "no key 'entitty'"),
         (["show", "format=xml"], "one of table | yaml | json"),
     ],
