@@ -24,6 +24,10 @@ from moe_lab.config.tree import Mistake, check_tree, is_plumbing, parts_do_not_f
 from moe_lab.errors import ConfigError
 
 # What of Hydra's own node may be typed: the rest would be accepted and ignored.
+NOT_OF_HYDRA = (
+    "of Hydra's own settings only hydra/launcher, hydra/sweeper and the keys in them may be typed; "
+    "folders follow from run_dir"
+)
 OF_HYDRA = ("hydra/launcher", "hydra/sweeper", "hydra.launcher.", "hydra.sweeper.")
 
 
@@ -96,7 +100,7 @@ class _Checker:
             elif override.is_interval_sweep() and not self.searching:
                 self._add(line, "interval(...) is a range for a search: add hydra/sweeper=optuna")
             elif override.key_or_group.startswith("hydra") and not line.startswith(OF_HYDRA):
-                self._add(line, "of Hydra's own settings a run knows launchers and sweepers alone")
+                self._add(line, NOT_OF_HYDRA)
             else:
                 parsed.append(override)
         return parsed
