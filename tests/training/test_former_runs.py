@@ -1,4 +1,4 @@
-"""Run directories of version 0.1.0, before its classes moved, are still read: `former_runs` holds
+"""Run directories from before the classes moved are still read: `former_runs` holds two."""
 two.
 """
 
