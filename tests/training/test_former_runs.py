@@ -1,6 +1,4 @@
 """Run directories from before the classes moved are still read: `former_runs` holds two."""
-two.
-"""
 
 from __future__ import annotations
 
