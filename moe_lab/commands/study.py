@@ -1,96 +1,107 @@
-"""`python -m moe_lab study NAME`: train what a question needs, and answer it with intervals."""
+"""Train the runs that a question needs, and answer it with intervals."""
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-# Overrides that change where or how a run is made, and not what it comes to.
-PLACES = ("dataset.root=", "callbacks=", "trainer.accelerator=", "trainer=cpu", "trainer=gpu")
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+
+from moe_lab.config.check import check_line
+from moe_lab.config.compose import Composition
+from moe_lab.config.help import first_comment
+from moe_lab.config.launch import Usage, read_line, with_exit_code
+from moe_lab.config.location import configuration_folder
+from moe_lab.config.rules import rules_in_file
+from moe_lab.errors import ConfigError
+from moe_lab.sweeps.studies.definition import Study
+from moe_lab.sweeps.studies.study_file import read_study, study_folder, study_names
+from moe_lab.sweeps.studies.work_list import check_lines, labelled_lines
+
+
+def studies() -> str:
+    """The studies that can be typed and their questions, a line each."""
+    names = study_names()
+    width = max(map(len, names))
+    return "\n".join(f"  {name:<{width}}  {first_comment('study', name)}" for name in names)
+
+
+USAGE = Usage(
+    "study",
+    f"{__doc__}\n\nStudies:\n\n{studies()}",
+    positional=("study",),
+    texts=("out", "parts"),
+    examples=(
+        ("moe-lab study moe_vs_dense", "all of it; the same line goes on where it was stopped"),
+        ("moe-lab study moe_vs_dense quick=true", "little data, two seeds: minutes"),
+        ("moe-lab study moe_vs_dense plan=true", "what it would take; nothing is trained"),
+        ("moe-lab study routers seeds=3 dataset.root=FOLDER", "other words go to every run"),
+    ),
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The exit code: 0 all runs done, 1 some failed, 2 a wrong command line, 130 stopped."""
-    from moe_lab.sweeps.studies import STUDIES
+    """The exit code: 0 all runs are done, 1 some failed, 2 a wrong command line or study, 130 or
+    143 stopped by a signal.
+    """
+    typed = tuple(sys.argv[1:] if arguments is None else arguments)
+    return with_exit_code("study", lambda: study_line(typed))
 
-    parser = argparse.ArgumentParser(
-        prog="python -m moe_lab study",
-        description="Train the runs of a study and answer its question. What is done is not done "
-        "again: the same line resumes a study that was stopped.",
-        epilog="studies: " + "; ".join(f"{s.name}: {s.title}" for s in STUDIES.values()),
-    )
-    parser.add_argument("name", choices=sorted(STUDIES), help="which study")
-    parser.add_argument("overrides", nargs="*", help="for all runs, such as dataset.root=FOLDER")
-    parser.add_argument("--quick", action="store_true", help="little data and few seeds: minutes")
-    parser.add_argument("--parts", type=names, help="only these parts of it: NAME,NAME")
-    parser.add_argument("--seeds", type=int, help="how many seeds, instead of the study's own")
-    parser.add_argument(
-        "--separately", action="store_true", help="never train several seeds of a row at once"
-    )
-    parser.add_argument("--out", type=Path, help="where runs are kept (outputs/studies/NAME)")
-    try:
-        chosen = parser.parse_intermixed_args(
-            list(sys.argv[1:] if arguments is None else arguments)
+
+def study_line(typed: Sequence[str]) -> int:
+    """Answer what a command line asks; UserError where it is wrong, before anything is trained."""
+    own, shared = split_words(read_line(USAGE, typed).words)
+    (job,) = check_line("study", own)
+    config = job.config
+    study = chosen_study(job)
+    if config.publish and config.quick:
+        raise ConfigError("publish=true with quick=true", "the study as a whole", "leave one out")
+    shared = [*(study.quick.overrides.split() if config.quick else ()), *shared]
+    check_lines(labelled_lines(study, shared, matched=False))
+    # torch and lightning take seconds to import: not before the command line is known to be right.
+    from moe_lab.sweeps.studies.conduct import Request, conduct
+
+    folder = Path("outputs/studies") / (study.name + ("_quick" if config.quick else ""))
+    return conduct(
+        Request(
+            study,
+            Path(config.out) if config.out else folder,
+            config.seeds or (study.quick.seeds if config.quick else study.seeds),
+            tuple(shared),
+            tuple(typed),
+            together=config.together,
+            publish=config.publish,
+            plan=config.plan,
         )
-    except SystemExit as stop:
-        return int(stop.code or 0)
-    if chosen.seeds is not None and chosen.seeds < 1:
-        print(f"\nmoe_lab.study: error\n\n  --seeds must be at least 1, got {chosen.seeds}\n",
-              file=sys.stderr)  # fmt: skip
-        return 2
-    return run(chosen)
+    )
 
 
-def names(text: str) -> list[str]:
-    return text.split(",")
+def split_words(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The words of the study command, and those for its training runs."""
+    keys = {"study", *rules_in_file(configuration_folder() / "study.yaml")}
+    own = [word for word in words if key_of(word) in keys]
+    return own, [word for word in words if word not in own]
 
 
-def run(chosen: argparse.Namespace) -> int:
-    from moe_lab.config.launch import print_error
-    from moe_lab.errors import UserError
-    from moe_lab.sweeps.studies import STUDIES
-    from moe_lab.sweeps.studies.figure import forest
-    from moe_lab.sweeps.studies.results import digest
-    from moe_lab.sweeps.studies.running import run_all, tasks
-    from moe_lab.sweeps.studies.tables import markdown
-    from moe_lab.training.environment import describe_environment
-
-    study = STUDIES[chosen.name]
+def key_of(word: str) -> str:
+    """The key of a word; the word itself where it is none, which a check says later."""
     try:
-        study = study.only(chosen.parts) if chosen.parts else study
-    except ValueError as error:
-        print(f"\nmoe_lab.study: error\n\n  {error}\n", file=sys.stderr)
-        return 2
-    out = chosen.out or Path("outputs/studies") / (study.name + ("_quick" if chosen.quick else ""))
-    seeds = chosen.seeds or (study.quick_seeds if chosen.quick else study.seeds)
-    todo = list(tasks(study, out, range(seeds), chosen.overrides, chosen.quick))
-    try:
-        done, failed = run_all(todo, together=not chosen.separately)
-    except KeyboardInterrupt:
-        print(f"\nstopped; the same command goes on from here ({out})", file=sys.stderr)
-        return 130
-    if not done:
-        print(f"\nmoe_lab.study: none of the {len(todo)} runs ended well", file=sys.stderr)
-        return 1
-    try:
-        typed = [word for word in chosen.overrides if not word.startswith(PLACES)]
-        changes = [*(study.quick.split() if chosen.quick else ()), *typed]
-        result = digest(study, done, describe_environment({}, []), changes)
-    except UserError as error:
-        print_error("moe_lab.commands.study", error)
-        return 1
-    (out / "results.json").write_text(json.dumps(result, indent=1) + "\n")
-    text = markdown(result)
-    (out / "results.md").write_text(text + "\n")
-    forest(result).savefig(out / "results.png", dpi=130)
-    print(f"\n{text}\n\nwritten to {out}: results.md, results.json, results.png")
-    for task in failed:
-        print(f"failed: {' '.join(task.typed)}", file=sys.stderr)
-    return int(bool(failed))
+        return str(OverridesParser.create().parse_override(word).key_or_group)
+    except HydraException:
+        return word
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def chosen_study(job: Composition) -> Study:
+    """The study that was asked for, or some parts of it; ConfigError where there is none."""
+    name = job.choices.get("study")
+    if name is None:
+        raise ConfigError(
+            "which study is not said",
+            f"one of these\n\n{studies()}\n",
+            f"python -m moe_lab study {study_names()[0]} quick=true",
+        )
+    study = read_study(study_folder() / f"{name}.yaml")
+    parts = str(job.config.parts or "").strip("[]")
+    return study.only([part.strip() for part in parts.split(",")]) if parts else study

@@ -165,9 +165,10 @@ def first_comment(group: str, option: str) -> str:
 
 
 def composes_groups(path: Path) -> bool:
-    """Whether a main file is put together from groups, and not keys of its own alone."""
-    defaults: list[object] = yaml.safe_load(path.read_text(encoding="utf-8"))["defaults"]
-    return defaults != ["_self_"]
+    """Whether a main file is put together from the groups of training."""
+    defaults = yaml.safe_load(path.read_text(encoding="utf-8"))["defaults"]
+    chosen = [set(entry) if isinstance(entry, dict) else {entry} for entry in defaults]
+    return any(names & {"train", *groups()} for names in chosen)
 
 
 def options(group: str) -> list[str]:

@@ -2,7 +2,7 @@
 experts used`.
 
 rule    := base [" or list"] [" or null"]
-base    := "bool" | "text" | "path" | "wired" | "one of a | b" | ("int" | "float") [bounds]
+base    := "bool" | "text" | "list" | "path" | "wired" | "one of a | b" | ("int" | "float") [bounds]
 bounds  := "> x" | ">= x" | "low..high"      high may name another key
 """
 
@@ -58,6 +58,8 @@ class Rule:
         elif self.base == "one of":
             spelled = str(value).lower() if isinstance(value, bool) else str(value)
             allowed = spelled in self.choices
+        elif self.base == "list":
+            allowed = isinstance(value, list) and value != []
         elif self.base in ("text", "path"):
             allowed = isinstance(value, str | int | float) and value != ""
         else:
@@ -98,7 +100,7 @@ def parse_rule(comment: str) -> Rule | None:
     if base.endswith(" or list"):
         base, many = base.removesuffix(" or list"), True
     shared = {"text": text, "meaning": meaning, "optional": optional, "many": many}
-    if base in ("bool", "text", "path", "wired"):
+    if base in ("bool", "text", "path", "list", "wired"):
         return Rule(base=base, **shared)  # type: ignore[arg-type]
     if base.startswith("one of "):
         choices = tuple(word.strip() for word in base.removeprefix("one of ").split("|"))

@@ -17,6 +17,9 @@ PACKAGES = (
     "scipy", "wandb", "moe_lab",
 )  # fmt: skip
 
+PUBLISHED = "outputs/published"
+READ_BY_RUNS = ("moe_lab", "conf")
+
 
 def describe_environment(data: dict[str, Any], command: list[str]) -> dict[str, Any]:
     """The content of environment.json."""
@@ -39,23 +42,40 @@ def installed_version(package: str) -> str | None:
         return None
 
 
+def checkout() -> Path:
+    """The folder that holds moe_lab/; a git checkout unless it was installed from a wheel."""
+    return Path(__file__).resolve().parents[2]
+
+
 def git_state() -> dict[str, Any] | None:
-    """Commit and whether files differ from it; None outside a checkout."""
-    folder = Path(__file__).resolve().parents[2]
+    """Commit and whether files that a run reads differ from it; None outside a checkout."""
+    folder = checkout()
+    commit, changed = git(folder, "rev-parse", "HEAD"), changed_files(folder)
+    if commit is None or changed is None:
+        return None
+    return {"commit": commit, "modified": bool(changed)}
+
+
+def changed_files(folder: Path) -> list[str] | None:
+    """Files of a checkout that differ from its commit, and new ones that a run could read; None
+    where there is no checkout. Published results are not among them: no run reads those.
+    """
     if not (folder / ".git").exists():
         return None
+    tracked = git(folder, "diff", "--name-only", "HEAD", "--", ".", f":!{PUBLISHED}")
+    new = git(folder, "ls-files", "--others", "--exclude-standard", "--", *READ_BY_RUNS)
+    return None if tracked is None or new is None else [*tracked.splitlines(), *new.splitlines()]
 
-    def git(*arguments: str) -> str | None:
-        try:
-            done = subprocess.run(
-                ["git", *arguments], cwd=folder, capture_output=True, text=True, timeout=10
-            )
-        except (OSError, subprocess.TimeoutExpired):
-            return None
-        return done.stdout.strip() if done.returncode == 0 else None
 
-    commit = git("rev-parse", "HEAD")
-    return None if commit is None else {"commit": commit, "modified": bool(git("status", "-s"))}
+def git(folder: Path, *arguments: str) -> str | None:
+    """What git says; None where it fails or is not installed."""
+    try:
+        done = subprocess.run(
+            ["git", *arguments], cwd=folder, capture_output=True, text=True, timeout=10
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
 
 
 def hardware() -> dict[str, Any]:

@@ -1,0 +1,148 @@
+"""What the runs of a study come to, as plain values: a table for each part, answers, conditions."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from moe_lab.comparison.measure import MEASURES
+from moe_lab.comparison.recipe import Recipe
+from moe_lab.comparison.runs import Group, Run, refuse_mixed_data
+from moe_lab.comparison.statistics import estimate
+from moe_lab.comparison.verdict import judge
+from moe_lab.sweeps.studies.definition import Contrast, Part, Row, Study
+from moe_lab.sweeps.studies.forward_time import forward_seconds
+from moe_lab.sweeps.studies.rank_correlation import relate
+from moe_lab.sweeps.studies.work_list import StudyRun
+from moe_lab.training.run_directory import RunDirectory
+
+COSTS = ("params_total", "params_active", "flops_per_image", "train_seconds")
+Done = Sequence[tuple[StudyRun, Run]]
+
+# Words that say where a run is made, and not what it comes to.
+PLACES = ("dataset.root=", "callbacks=", "trainer.accelerator=", "trainer=cpu", "trainer=gpu")
+
+
+def digest(
+    study: Study, done: Done, environment: dict[str, Any], command: str, changes: Sequence[str]
+) -> dict[str, Any]:
+    """Everything that the page says; `changes` are words for all runs that make the work another
+    one than the study's. ConfigError where the runs of a part saw different data.
+    """
+    parts = [digest_part(part, [(s, r) for s, r in done if s.part is part]) for part in study.parts]
+    return {
+        "study": study.name,
+        "title": study.title,
+        "question": study.question,
+        "measured": study.measured,
+        "notes": study.notes,
+        "command": command,
+        "changes": [word for word in changes if not word.startswith(PLACES)],
+        "environment": environment,
+        "parts": [part for part in parts if part["rows"]],
+    }
+
+
+def digest_part(part: Part, done: Done) -> dict[str, Any]:
+    """One part: its rows, what its contrasts and relations come to, and what the runs saw."""
+    refuse_mixed_data([run for _, run in done])
+    groups: dict[str, Group] = {}
+    for row in part.rows:
+        own = sorted((run for task, run in done if task.row is row), key=lambda run: run.seed)
+        if own:
+            recipe = Recipe({}, exact=False)
+            groups[row.label] = Group(row.label, own[0].summary["config_hash"], tuple(own), recipe)
+    times = time_rows(groups)
+    return {
+        "name": part.name,
+        "title": part.title,
+        "published_from": part.published_from,
+        **conditions(done),
+        "rows": [
+            {
+                **digest_row(part, row, groups[row.label]),
+                "forward_ms": 1000 * times[row.label],
+                "runs": [digest_run(task, run) for task, run in done if task.row is row],
+            }
+            for row in part.rows
+            if row.label in groups
+        ],
+        "answers": answers(part.contrasts, groups),
+        "relations": [relate(relation, list(groups.values())) for relation in part.relations],
+    }
+
+
+def digest_row(part: Part, row: Row, group: Group) -> dict[str, Any]:
+    """One line of a table: means over seeds."""
+    accuracies = {seed: 100 * value for seed, value in group.values("test_accuracy").items()}
+    found = estimate(list(accuracies.values()))
+    return {
+        "label": row.label,
+        "command": shlex.join(["python", "-m", "moe_lab.train", *part.words(row)]),
+        "published": row.published,
+        "accuracies": {str(seed): value for seed, value in accuracies.items()},
+        "mean": found.mean,
+        "sd": found.sd,
+        "interval": [found.interval.low, found.interval.high] if found.interval else None,
+        **{cost: group.mean(cost) for cost in COSTS},
+        "columns": {key: group.mean(key) for key in part.columns},
+    }
+
+
+def digest_run(task: StudyRun, run: Run) -> dict[str, Any]:
+    """One run: the line that repeats it, the commit that made it, every number it ended with."""
+    words = [
+        "dataset.root=FOLDER" if word.startswith("dataset.root=") else word for word in task.words
+    ]
+    numbers = {key: value for key, value in run.summary.items() if isinstance(value, int | float)}
+    return {
+        "command": shlex.join(["python", "-m", "moe_lab.train", *words]),
+        "git": RunDirectory(run.path).read_environment().get("git"),
+        **numbers,
+    }
+
+
+def conditions(done: Done) -> dict[str, Any]:
+    """The copy of the data that the runs saw, and how much of it for how long."""
+    if not done:
+        return {"data": "", "budget": {}}
+    run = done[0][1]
+    summary, sizes = run.summary, RunDirectory(run.path).read_environment()["data"]["sizes"]
+    epochs = sorted({int(other.summary["epochs"]) for _, other in done})
+    return {
+        "data": f"{summary['dataset']}: {summary['data_copy']} ({summary['data_fingerprint']})",
+        "budget": {"images": sizes, "epochs": epochs},
+    }
+
+
+def answers(contrasts: Sequence[Contrast], groups: dict[str, Group]) -> list[dict[str, Any]]:
+    """A verdict for each contrast whose rows have runs; p values are corrected over all of them."""
+    asked = [c for c in contrasts if c.first in groups and c.second in groups]
+    verdicts = judge(
+        [(groups[c.first], groups[c.second]) for c in asked], MEASURES["test_accuracy"]
+    )
+    found = []
+    for contrast, verdict in zip(asked, verdicts, strict=True):
+        interval = verdict.difference.interval
+        found.append(
+            {
+                "question": contrast.question,
+                "answer": verdict.sentence,
+                "difference": 100 * verdict.difference.mean,
+                "interval": interval and [100 * interval.low, 100 * interval.high],
+                "p_value": verdict.p_adjusted,
+                "decided": verdict.winner is not None,
+            }
+        )
+    return found
+
+
+def time_rows(groups: dict[str, Group]) -> dict[str, float]:
+    """Seconds of a forward pass of each row's first run."""
+    if not groups:
+        return {}
+    paths = {label: Path(group.runs[0].path) for label, group in groups.items()}
+    config = RunDirectory(next(iter(paths.values()))).read_config()
+    return forward_seconds(paths, list(config["dataset"]["shape"]))

@@ -1,0 +1,100 @@
+"""Trains the runs of a study, one after the other; what is done already is not done again."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import shutil
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from moe_lab.comparison.runs import Run
+from moe_lab.sweeps import line
+from moe_lab.sweeps.launch_jobs import STOPPED
+from moe_lab.sweeps.studies.work_list import LINE, StudyRun
+from moe_lab.training.status import Stopped, recorded_state
+
+Done = list[tuple[StudyRun, Run]]
+
+
+def train_all(
+    todo: Sequence[StudyRun], report: Callable[[str], None] = print, together: bool = True
+) -> tuple[Done, list[StudyRun]]:
+    """The finished runs of a study, and those that failed; Stopped where a signal came.
+
+    With `together` all seeds of a row that are still to do are trained at once, where that is
+    possible and faster.
+    """
+    done: Done = []
+    failed: list[StudyRun] = []
+    tried: set[Path] = set()  # folders of rows
+    new: set[Path] = set()  # folders of runs that were not there before
+    started = time.perf_counter()
+    for place, run in enumerate(todo, start=1):
+        found = run.finished
+        row = run.folder.parent
+        if found is None and together and row not in tried:
+            tried.add(row)
+            seeds = [r for r in todo if r.folder.parent == row and r.finished is None]
+            if len(seeds) > 1:
+                report(f"{run.part.name}: {run.row.label}, {train_seeds(seeds)}")
+                new |= {r.folder for r in seeds}
+                found = run.finished
+        reused = found is not None and run.folder not in new
+        found = found or train(run)
+        label = f"[{place}/{len(todo)}] {run.part.name}: {run.row.label}, seed {run.seed}"
+        if found is None:
+            failed.append(run)
+            report(f"{label}: failed")
+            continue
+        done.append((run, found))
+        accuracy = 100 * float(found.summary["test_accuracy"])
+        elapsed = "done before" if reused else f"{time.perf_counter() - started:.0f} s so far"
+        report(f"{label}: {accuracy:.2f} % ({elapsed})")
+    return done, failed
+
+
+def train(run: StudyRun) -> Run | None:
+    """Train in this process, from the last epoch of a run that was stopped; None where it failed,
+    with what it said on the screen.
+    """
+    if not run.is_recorded or recorded_state(run.folder / "run").status != "interrupted":
+        clear(run)
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        code = line.main([*run.line, "resume=true"])
+    if code in STOPPED:
+        raise Stopped(code)
+    finished = run.finished
+    if finished is None:
+        print(said.getvalue(), file=sys.stderr)
+    return finished
+
+
+def train_seeds(seeds: Sequence[StudyRun]) -> str:
+    """Train several seeds of one row at once where that is possible and faster; what came of it."""
+    from moe_lab.training.seeds import train_together
+
+    for run in seeds:
+        clear(run)
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+            outcome = train_together([run.line for run in seeds])
+    finally:  # what a refused or stopped attempt leaves is no run to go on with
+        for run in seeds:
+            if run.finished is None:
+                clear(run)
+    if outcome.refused is not None:
+        return f"one seed after the other: {outcome.refused}"
+    return f"{len(seeds)} seeds together: {outcome.speed}"
+
+
+def clear(run: StudyRun) -> None:
+    """Make the folder of a run anew, with what it was asked for."""
+    shutil.rmtree(run.folder, ignore_errors=True)
+    run.folder.mkdir(parents=True)
+    (run.folder / LINE).write_text(json.dumps(list(run.words)))

@@ -1,0 +1,149 @@
+"""The results of a study as a page of Markdown that stands on its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def page(result: dict[str, Any], figure: str) -> str:
+    """Question, answer, figure, a table for each part, how it was measured, the command."""
+    lines = [f"# {result['title']}", "", f"**Question.** {result['question']}", ""]
+    lines += [f"**Answer.** {answer(result)}", "", f"![{result['title']}]({figure})", ""]
+    for part in result["parts"]:
+        lines += [f"## {part['title']}", "", *table(part["rows"]), ""]
+        if part["published_from"]:
+            lines += [f"Published values: {part['published_from']}.", ""]
+        found = [*contrast_sentences(part), *relation_sentences(part)]
+        lines += [*(f"- {sentence}" for sentence in found), ""] if found else []
+    lines += ["## How it was measured", "", *measured(result), ""]
+    lines += ["## Command", "", "```bash", result["command"], "```", ""]
+    lines += ["Every run with its seed, command, commit and numbers: the file of the same name in "
+              "JSON."]  # fmt: skip
+    return "\n".join(lines) + "\n"
+
+
+def answer(result: dict[str, Any]) -> str:
+    """One paragraph: for each part what it leads with, and how many contrasts were decided."""
+    found = [(short_title(part), part_answer(part)) for part in result["parts"]]
+    said = [(title, text) for title, text in found if text]
+    if not said:
+        return "No rows were compared."
+    return " ".join(f"*{title}.* {text}" if len(said) > 1 else text for title, text in said)
+
+
+def part_answer(part: dict[str, Any]) -> str:
+    """The first relation or else contrast of a part in words; then how many contrasts were
+    decided, and the largest of them.
+    """
+    found, answers = [*relation_sentences(part), *contrast_sentences(part)], part["answers"]
+    if len(found) < 2 or not answers:
+        return "".join(found[:1])
+    decided = [answer for answer in answers if answer["decided"]]
+    said = (
+        f"{found[0]} Contrasts that show a difference (p < 0.05): {len(decided)} of {len(answers)}"
+    )
+    largest = max(decided, key=lambda answer: abs(answer["difference"]), default=answers[0])
+    if largest is not answers[0]:
+        said += f"; the largest: {largest['answer']}"
+    return f"{said}."
+
+
+def contrast_sentences(part: dict[str, Any]) -> list[str]:
+    return [f"{a['question']} {capitalised(a['answer'])}." for a in part["answers"]]
+
+
+def relation_sentences(part: dict[str, Any]) -> list[str]:
+    return [f"{r['question']} {r['answer']}" for r in part["relations"]]
+
+
+def short_title(part: dict[str, Any]) -> str:
+    """The title of a part without what it says in brackets."""
+    return str(part["title"]).partition(" (")[0]
+
+
+def measured(result: dict[str, Any]) -> list[str]:
+    """What the runs did, on which data, for how long, with what and on what machine."""
+    lines = [result["measured"]]
+    if result["notes"]:
+        lines += ["", result["notes"]]
+    if result["changes"]:
+        lines += ["", f"**Not exactly that work: {' '.join(result['changes'])}.**"]
+    data = dict.fromkeys(part["data"] for part in result["parts"])
+    budgets = [budget(part) for part in result["parts"] if part["budget"]]
+    lines += ["", f"- Data: {'; '.join(data)}."]
+    lines += [f"- Budget: {'; '.join(budgets)}."] if budgets else []
+    lines += [f"- Hardware: {machine(result['environment'])}.", f"- Commit: {commits(result)}."]
+    return lines
+
+
+def budget(part: dict[str, Any]) -> str:
+    """How many images were seen for how many epochs."""
+    images, epochs = part["budget"]["images"], part["budget"]["epochs"]
+    span = f"{epochs[0]} to {epochs[-1]} epochs" if len(epochs) > 1 else counted(epochs[0], "epoch")
+    seeds = max(len(row["accuracies"]) for row in part["rows"])
+    return (
+        f"{short_title(part)}: {images['train']:,} training, {images['val']:,} validation and "
+        f"{images['test']:,} test images, {span}, {counted(seeds, 'seed')}"
+    )
+
+
+def machine(environment: dict[str, Any]) -> str:
+    """What it ran on, in a sentence."""
+    hardware = environment["hardware"]
+    device = ", ".join(hardware["gpus"]) or f"{hardware['processor']}, {hardware['cores']} cores"
+    threads = counted(hardware["torch_threads"], "thread")
+    return f"{device}, {threads}; torch {environment['versions']['torch']}"
+
+
+def commits(result: dict[str, Any]) -> str:
+    """Which revisions of the code made the runs."""
+    states = [run.get("git") for part in result["parts"] for row in part["rows"]
+              for run in row["runs"]]  # fmt: skip
+    return ", ".join(dict.fromkeys(revision(state) for state in states)) or "not known"
+
+
+def revision(state: dict[str, Any] | None) -> str:
+    if state is None:
+        return "not known: no checkout"
+    return state["commit"][:12] + (" with uncommitted changes" if state["modified"] else "")
+
+
+def table(rows: list[dict[str, Any]]) -> list[str]:
+    """A line for each row; the column of published values only where there are any."""
+    published = any(row["published"] is not None for row in rows)
+    names = ["", "parameters", "active", "FLOPs per image", "forward, ms"]
+    names += ["published, %"] if published else []
+    names += ["test accuracy, %", "95 % interval"]
+    columns = list(rows[0]["columns"])
+    names += [column.replace("_", " ") for column in columns]
+    lines = [f"| {' | '.join(names)} |", f"|---|{'---:|' * (len(names) - 1)}"]
+    for row in rows:
+        spread = "" if row["sd"] is None else f" ± {row['sd']:.2f}"
+        interval = row["interval"]
+        cells = [
+            row["label"],
+            f"{row['params_total']:,.0f}",
+            f"{row['params_active']:,.0f}",
+            f"{row['flops_per_image']:,.0f}",
+            f"{row['forward_ms']:.2f}",
+        ]
+        if published:
+            cells.append("" if row["published"] is None else f"{row['published']:.2f}")
+        cells.append(f"{row['mean']:.2f}{spread}")
+        cells.append("" if interval is None else f"{interval[0]:.2f} to {interval[1]:.2f}")
+        cells += [number(row["columns"][column]) for column in columns]
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def number(value: float | None) -> str:
+    """A mean over seeds; empty where runs of the row have no such number."""
+    return "" if value is None else f"{value:.3g}"
+
+
+def capitalised(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}"
+
+
+def counted(number: int, thing: str) -> str:
+    return f"{number} {thing}{'s' if number != 1 else ''}"
