@@ -59,7 +59,7 @@ def failures(case: Subject) -> list[str]:
 
 
 @pytest.mark.parametrize("router", options("router"))
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", ["vit_moe", pytest.param("conv_moe", marks=pytest.mark.slow)])
 def test_every_router_is_sound_inside_a_network_or_refused(model: str, router: str) -> None:
     config = chosen(model, "router", router)
     if issubclass(get_class(config.router._target_), AnswerRouter):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 from pathlib import Path
 
@@ -17,7 +16,11 @@ from moe_lab.errors import ConfigError
 from tests.conftest import Train
 
 SMALL = ["dataset=synthetic", "dataset.size=[1,8,12]", "num_images=32"]
-MODELS = ["iwmn", "iwmn_weight", "iwmn_conv"]
+MODELS = [
+    "iwmn",
+    pytest.param("iwmn_weight", marks=pytest.mark.slow),
+    pytest.param("iwmn_conv", marks=pytest.mark.slow),
+]
 
 
 def verdicts(*typed: str) -> list[str]:
@@ -27,9 +30,8 @@ def verdicts(*typed: str) -> list[str]:
     return [f"{v.name}: {v.detail}" for v in audit(subject) if v.passed is False]
 
 
-@pytest.mark.parametrize(
-    ("model", "feedback"), itertools.product(MODELS, options("feedback")), ids="-".join
-)
+@pytest.mark.parametrize("feedback", options("feedback"))
+@pytest.mark.parametrize("model", MODELS)
 def test_every_feedback_is_sound_in_every_model(model: str, feedback: str) -> None:
     assert verdicts(f"model={model}", f"feedback={feedback}") == []
 
