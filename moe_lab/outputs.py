@@ -2,8 +2,8 @@
 
 Axis legend, used in every docstring, comment and einsum:
 
-    B images   E experts   C classes   T passes   D features   H hidden   N (expert, image) pairs,
-    sorted by expert
+    B images   E experts   C classes   T passes   D features   H hidden
+    N (expert, image) pairs, sorted by expert
 
 Routers, experts, combine rules, losses, metrics and callbacks meet only here: nothing else is
 shared between them.
@@ -19,18 +19,19 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Routing:
-    """Who is asked: the answer of a router for one batch.
+    """Which experts are selected for each image of one batch, and with which weight.
 
-    One dense matrix stands for every kind of routing. The pattern of non-zero `weights` *is* the
+    One dense matrix represents every kind of routing. The pattern of non-zero `weights` *is* the
     dispatch plan, so an expert whose weight is exactly 0 is not computed.
     """
 
-    logits: Tensor  # [B, E] float32, the gate's clean scores before noise
+    logits: Tensor  # [B, E] float32, the gate's scores before noise
     probs: Tensor  # [B, E] rows sum to 1; losses differentiate through these
-    weights: Tensor  # [B, E] what multiplies each answer; exactly 0 where an expert is not used
-    selection_probs: Tensor | None = (
-        None  # [B, E] P(picked) under the router's own noise, where it has any
-    )
+    # [B, E] what multiplies each expert's output; exactly 0 where an expert is not used
+    weights: Tensor
+    # [B, E] P(selected) under the router's own noise, where it has any. A field, and not computed
+    # by the load loss, so that the loss stays a pure function of what the router returned.
+    selection_probs: Tensor | None = None
 
     @property
     def num_experts(self) -> int:
@@ -39,7 +40,7 @@ class Routing:
 
 @dataclass(frozen=True)
 class Output:
-    """What any model says about a batch of images."""
+    """What any model returns for a batch of images."""
 
     log_probs: Tensor  # [B, C] rows are proper log-probabilities
 
@@ -51,13 +52,13 @@ class Output:
 
 @dataclass(frozen=True)
 class MixtureOutput(Output):
-    """The output of a mixture: the answer, who gave it, and every expert's own answer when
-    somebody asked for it.
+    """The output of a mixture: its prediction, its routing and, where they were requested, the
+    predictions of every single expert.
     """
 
     routing: Routing
     expert_log_probs: Tensor | None = None  # [B, E, C]
-    features: Tensor | None = None  # [B, ...] what router and experts saw
+    features: Tensor | None = None  # [B, ...] what router and experts read
 
     @property
     def routings(self) -> Mapping[str, Routing]:
@@ -68,15 +69,16 @@ class MixtureOutput(Output):
 class LayeredOutput(Output):
     """The output of a network with several mixtures in its body.
 
-    Metrics and records count images, so `layers` has a row an image: where tokens are routed, the
-    mean over its tokens, exactly 0 where none of them used the expert. `decisions` has a row for
-    each decision of a router, before any capacity, which is what losses on routing read.
+    Metrics and records count images, so `layers` has one row per image: where tokens are routed,
+    the mean over its tokens, exactly 0 where none of them used the expert. `decisions` has one row
+    per decision of a router, before any capacity limit: losses on routing read these, since a
+    token that was dropped still tells the gate what it preferred.
     """
 
     layers: Mapping[str, Routing]  # [B, E] each
     decisions: Mapping[str, Routing]  # [B, E] or [B * tokens, E] each, an image's tokens together
-    used: Mapping[str, Tensor] = field(default_factory=dict)  # [B, E] tokens that an expert saw
-    dropped: Mapping[str, Tensor] = field(default_factory=dict)  # [B, E] tokens that it refused
+    used: Mapping[str, Tensor] = field(default_factory=dict)  # [B, E] tokens an expert processed
+    dropped: Mapping[str, Tensor] = field(default_factory=dict)  # [B, E] tokens beyond its capacity
 
     @property
     def routings(self) -> Mapping[str, Routing]:
@@ -85,9 +87,9 @@ class LayeredOutput(Output):
 
 @dataclass(frozen=True)
 class IterativeOutput(Output):
-    """The output of a model that answers several times; `log_probs` is its final word."""
+    """The output of a model that makes several passes; `log_probs` is that of the last one."""
 
-    pass_log_probs: Tensor  # [T, B, C]; after an image has halted, its last answer repeated
+    pass_log_probs: Tensor  # [T, B, C]; after an image has halted, its last prediction repeated
     modulation_norm: Tensor | None = None  # [T, B] root mean square of what the pass added
     steps: Tensor | None = None  # [B] passes that were computed
     predicted_error: Tensor | None = None  # [T - 1, B, C] forecasts of onehot(target) - probs
@@ -95,10 +97,10 @@ class IterativeOutput(Output):
 
 @dataclass(frozen=True)
 class AdaptiveOutput(MixtureOutput):
-    """The output of a model that decides for each image how long to think.
+    """The output of a model that decides for each image how many steps it takes.
 
     `routing` is that of all steps together: each step's weights times the weight of the step.
     """
 
-    halting: Tensor | None = None  # [T, B] weight of each step in the answer; sums to 1 over T
+    halting: Tensor | None = None  # [T, B] weight of each step in the prediction; sums to 1 over T
     steps: Tensor | None = None  # [B] steps taken plus remainder: what the ponder cost charges

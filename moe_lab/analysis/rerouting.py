@@ -14,18 +14,18 @@ from moe_lab.analysis.changes import Change, nothing
 from moe_lab.dispatch import Plan
 from moe_lab.models import Mixture, Model
 from moe_lab.outputs import Routing
-from moe_lab.routers import AnswerRouter, Router
+from moe_lab.routers import ExpertOutputRouter, Router
 
 Batches = Iterable[tuple[Tensor, Tensor]]  # that can be gone through again and again
 MOST_ANSWERS = 2**28  # numbers that are kept at most: a gibibyte of float32
 
 
-def routers_of(model: nn.Module) -> dict[str, Router | AnswerRouter]:
+def routers_of(model: nn.Module) -> dict[str, Router | ExpertOutputRouter]:
     """Every router by its place in the model, without routers inside of routers."""
-    found: dict[str, Router | AnswerRouter] = {}
+    found: dict[str, Router | ExpertOutputRouter] = {}
     for name, module in model.named_modules():
         inside = any(name.startswith(f"{outer}.") for outer in found)
-        if isinstance(module, Router | AnswerRouter) and not inside:
+        if isinstance(module, Router | ExpertOutputRouter) and not inside:
             found[name] = module
     return found
 
@@ -40,7 +40,7 @@ class Rerouted(Protocol):
         """The answered class of each image, [B]."""
 
 
-def reroute(model: Model, router: Router | AnswerRouter, batches: Batches) -> Rerouted:
+def reroute(model: Model, router: Router | ExpertOutputRouter, batches: Batches) -> Rerouted:
     """The quicker way that fits: a mixture's answers are kept, any other model is run again.
 
     `batches` must give the same images each time.
@@ -86,7 +86,7 @@ class KeptAnswers:
 class Rerun:
     """Any model that asks a router, run on the whole split for each change."""
 
-    def __init__(self, model: Model, router: Router | AnswerRouter, batches: Batches) -> None:
+    def __init__(self, model: Model, router: Router | ExpertOutputRouter, batches: Batches) -> None:
         self.model, self.router, self.batches = model, router, batches
 
     def routings(self) -> list[Routing]:

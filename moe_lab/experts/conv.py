@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from moe_lab.dispatch import Plan
 from moe_lab.experts.bank import ExpertBank
-from moe_lab.experts.expert_list import answer_in_turn
+from moe_lab.experts.expert_list import apply_in_turn
 from moe_lab.networks import ConvNet
 from moe_lab.networks.conv_net import as_images, is_image
 
@@ -52,7 +52,7 @@ class ConvNetExperts(ExpertBank):
     def forward(self, features: Tensor, plan: Plan) -> Tensor:
         if plan.is_dense and self.starts_together:
             return self._everyone(features)
-        return answer_in_turn(self, self.experts, features, plan)
+        return apply_in_turn(self, self.experts, features, plan)
 
     def _everyone(self, features: Tensor) -> Tensor:
         """Every expert on every image, the first blocks of all as one. [B, ...] -> [E * B, out]"""

@@ -25,25 +25,25 @@ class ExpertList(ExpertBank):
         self.experts = nn.ModuleList(experts)
 
     def forward(self, features: Tensor, plan: Plan) -> Tensor:
-        return answer_in_turn(self, self.experts, features, plan)
+        return apply_in_turn(self, self.experts, features, plan)
 
     def parameters_per_expert(self) -> list[int]:
         return [sum(own.numel() for own in expert.parameters()) for expert in self.experts]
 
 
-def answer_in_turn(
+def apply_in_turn(
     bank: ExpertBank, experts: Iterable[nn.Module], features: Tensor, plan: Plan
 ) -> Tensor:
     """Each expert of a bank on its own images. [B, ...] -> [N, out]"""
     images = plan.gather(features).split(plan.counts)
-    called = [ask(expert, own) for expert, own in zip(experts, images, strict=True) if len(own) > 0]
+    called = [apply_expert(expert, own) for expert, own in zip(experts, images, strict=True) if len(own) > 0]
     if not called:  # no answers, but of all parameters, so that a backward pass finds its way
         total = sum(parameter.sum() for parameter in bank.parameters())
         return total * features.new_zeros(0, bank.out_features)
     return torch.cat(called)
 
 
-def ask(expert: nn.Module, images: Tensor) -> Tensor:
+def apply_expert(expert: nn.Module, images: Tensor) -> Tensor:
     """The answers of one expert; for one image alone, batch norm takes its running statistics."""
     # The statistics of one image say nothing about a batch, and where its maps have shrunk to one
     # pixel there are none.

@@ -14,7 +14,7 @@ from moe_lab.experts.expert_list import ExpertList
 
 
 @final
-class Alone(nn.Module):
+class SingleExpert(nn.Module):
     """A bank of one expert as a plain module. [n, ...] -> [n, out]"""
 
     def __init__(self, bank: ExpertBank) -> None:
@@ -52,5 +52,5 @@ def mixed_expert_list(
         "out_features": out_features,
     }  # fmt: skip
     kinds = [experts[index % len(experts)] for index in range(num_experts)]
-    built = [Alone(kind.func(*kind.args, **(sizes | kind.keywords))) for kind in kinds]
+    built = [SingleExpert(kind.func(*kind.args, **(sizes | kind.keywords))) for kind in kinds]
     return ExpertList(built, out_features, in_features)

@@ -14,7 +14,7 @@ from moe_lab.outputs import Output
 class CrossEntropy(Term):
     """-(1 - s) log p[target] - s mean_c log p[c], averaged over images, s = label_smoothing."""
 
-    judges_answer: ClassVar[bool] = True
+    judges_prediction: ClassVar[bool] = True
 
     def __init__(self, label_smoothing: float = 0.0) -> None:
         if not 0 <= label_smoothing < 1:

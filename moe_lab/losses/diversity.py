@@ -25,10 +25,10 @@ class Diversity(RoutingTerm):
     always_positive = False
 
     def of_mixture(self, output: MixtureOutput, target: Tensor) -> Tensor:
-        return similarity_of_pairs(centred_answers(output)).relu().mean()
+        return similarity_of_pairs(centred_log_probs(output)).relu().mean()
 
 
-def centred_answers(output: MixtureOutput) -> Tensor:
+def centred_log_probs(output: MixtureOutput) -> Tensor:
     """What each expert says relative to its own mean over classes, [B, E, C]."""
     assert output.expert_log_probs is not None, "needs_every_expert asks for them"
     answers = output.expert_log_probs.float().clamp(min=LEAST_LOG_PROB)

@@ -14,7 +14,7 @@ from moe_lab.outputs import IterativeOutput, Output
 class EveryPass(Term):
     """Cross-entropy of each pass, averaged over passes and images."""
 
-    judges_answer: ClassVar[bool] = True
+    judges_prediction: ClassVar[bool] = True
     reads = IterativeOutput
 
     def __call__(self, output: Output, target: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ class Monotone(Term):
     CE_(t-1) is a constant: else a pass could be taught to be worse, so that the next one is not.
     """
 
-    judges_answer: ClassVar[bool] = False
+    judges_prediction: ClassVar[bool] = False
     reads = IterativeOutput
 
     def __call__(self, output: Output, target: Tensor) -> Tensor:

@@ -89,7 +89,7 @@ class Objective(FollowsProgress):
 
     def check_teaches(self, only_by_answer: str | None) -> None:
         """Refuse an objective under which a part that only shapes the answer would not learn."""
-        if only_by_answer and not any(term.judges_answer for term in self.terms.values()):
+        if only_by_answer and not any(term.judges_prediction for term in self.terms.values()):
             raise ValueError(
                 f"{only_by_answer} learns only from the combined answer, which none of the loss "
                 f"terms {', '.join(self.terms)} judges: set loss.terms.cross_entropy.weight=1"

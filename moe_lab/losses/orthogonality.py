@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from moe_lab.losses.diversity import centred_answers, similarity_of_pairs
+from moe_lab.losses.diversity import centred_log_probs, similarity_of_pairs
 from moe_lab.losses.term import RoutingTerm
 from moe_lab.outputs import MixtureOutput
 
@@ -21,5 +21,5 @@ class Orthogonality(RoutingTerm):
     always_positive = False
 
     def of_mixture(self, output: MixtureOutput, target: Tensor) -> Tensor:
-        functions = centred_answers(output).transpose(0, 1).flatten(1)  # [E, B * C]
+        functions = centred_log_probs(output).transpose(0, 1).flatten(1)  # [E, B * C]
         return similarity_of_pairs(functions).square().mean()

@@ -24,7 +24,7 @@ class Term(ABC):
     needs: ClassVar[tuple[str, ...]] = ()
     needs_every_expert: ClassVar[bool] = False
     # True where the combined answer is judged: parts that only shape it learn from nothing else.
-    judges_answer: ClassVar[bool] = False
+    judges_prediction: ClassVar[bool] = False
     # False where training can bring the value to zero or below: a learned weight would then grow
     # without bound.
     always_positive: ClassVar[bool] = True

@@ -1,6 +1,4 @@
-"""What turns images into an Output: here, and only here, backbone, router, experts, combine
-meet.
-"""
+"""Images -> Output: only in this room do backbone, router, experts and combine rule meet."""
 
 from moe_lab.models.adaptive_depth import AdaptiveDepth
 from moe_lab.models.base import Model

@@ -15,14 +15,14 @@ from moe_lab.outputs import Output
 class Model(nn.Module, ABC):
     """Images [B, channels, height, width] -> Output; never sees a label.
 
-    `every_expert` asks for the answers of experts that were not chosen too. A model keeps nothing
-    about a batch.
+    `every_expert` requests the outputs of experts that were not selected, too. A model keeps no
+    state about a batch.
     """
 
     output_type: ClassVar[type[Output]] = Output
 
-    def learns_only_by_answer(self) -> str | None:
-        """The part, if any, that no loss but one on the combined answer can teach."""
+    def learns_only_from_prediction(self) -> str | None:
+        """The part, if any, that only a loss on the combined prediction can teach."""
         return None
 
     def lacks(self) -> Collection[str]:
@@ -34,11 +34,13 @@ class Model(nn.Module, ABC):
         return {}
 
     def cannot_evaluate(self) -> str | None:
-        """Why, if so, the model cannot answer without labels: no run can be made of it."""
+        """Why, if so, the model cannot predict without labels: no run can be made of it."""
         return None
 
     def routed_layers(self) -> Mapping[str, nn.Module]:
-        """Every place with a `router` and a bank of `experts`, by the name of its routing."""
+        """Every module with a `router` and a bank of `experts`, by the name of its routing."""
+        # Parameters, FLOPs, health, warm starts and figures find the experts here: a model that
+        # forgets a layer reports it as dense.
         return {}
 
     def is_taught(self) -> bool:
@@ -46,9 +48,11 @@ class Model(nn.Module, ABC):
         return False
 
     def teach(self, images: Tensor, target: Tensor, *, every_expert: bool = False) -> Output:
-        """The output of a training step. The same as forward, but for a model that is taught by
-        the labels [B] and says so.
+        """The output of a training step with labels [B]. The same as forward, except for a model
+        whose `is_taught` is true.
         """
+        # A method of its own, so that `forward` has no argument through which a label could reach
+        # a prediction.
         output: Output = self(images, every_expert=every_expert)
         return output
 
@@ -71,11 +75,11 @@ def check_tokens(backbone: nn.Module, wanted: bool) -> None:
     if wanted and not has_tokens:
         raise ValueError(
             f"this model routes tokens, but backbone={type(backbone).__name__.lower()} gives one "
-            "row an image: use backbone=patch"
+            "row per image: use backbone=patch"
         )
     if has_tokens and not wanted:
         raise ValueError(
-            "this model reads one row an image, but backbone=patch gives tokens: use "
+            "this model reads one row per image, but backbone=patch gives tokens: use "
             "model=soft_moe or vit_moe, or backbone=flatten or conv"
         )
     if not wanted:
@@ -92,6 +96,6 @@ def check_maps(backbone: nn.Module, wanted: bool) -> None:
         )
     if has_maps and not wanted:
         raise ValueError(
-            "this model reads one row an image, but backbone=stem gives maps: use model=conv_moe, "
+            "this model reads one row per image, but backbone=stem gives maps: use model=conv_moe, "
             "or backbone=flatten or conv"
         )

@@ -22,12 +22,12 @@ from moe_lab.routers import Router
 
 
 class ConvMoEBlock(nn.Module):
-    """A convolution for all, experts for some, and 2x2 pooling. [B, in, h, w] -> [B, D, h/2, w/2]
+    """A convolution for all images, routed experts, 2x2 pooling. [B, in, h, w] -> [B, D, h/2, w/2]
 
-    1. normed = batch norm of a 3x3 convolution; maps = relu(normed)       [B, D, h, w]
-    2. the router sees the means of normed over the image, scaled to a root mean square of 1,
-       [B, D]
-    3. maps + what its experts make of them, pooled
+    1. normed = batch norm of a 3x3 convolution; maps = relu(normed)           [B, D, h, w]
+    2. the router reads the means of normed over the image, scaled to a root
+       mean square of 1                                                        [B, D]
+    3. maps + the mixture of the selected experts' maps, pooled                [B, D, h/2, w/2]
     """
 
     def __init__(self, in_channels: int, channels: int, mixture: RoutedLayer) -> None:
@@ -41,16 +41,18 @@ class ConvMoEBlock(nn.Module):
         # Before the ReLU, where means lie on both sides of 0: features that are all positive give
         # every image the same offset, and a fresh gate sends most to two or three experts. Means
         # over many pixels are small, beside which the biases of a gate would be such an offset.
+        # In float32: a mean over many bfloat16 pixels loses what differs between images.
         means = normed.float().mean((2, 3))  # [B, D]
-        features = functional.rms_norm(means, means.shape[-1:])
+        features = functional.rms_norm(means, means.shape[-1:])  # [B, D]
         routed: Routed = self.mixture(normed.relu(), features)
-        return functional.max_pool2d(normed.relu() + routed.answers, 2), routed
+        return functional.max_pool2d(normed.relu() + routed.outputs, 2), routed
 
 
 class ConvMoE(Model):
     """Stem -> blocks, each with its own router and experts -> LayeredOutput.
 
-    The mean over the last maps is read by a linear layer. Each block halves height and width.
+    A linear layer reads the mean over the last maps. Each block halves height and width:
+    [B, channels, height, width] -> [B, D, h, w] -> ... -> [B, C].
     """
 
     output_type: ClassVar[type[Output]] = LayeredOutput
@@ -65,7 +67,7 @@ class ConvMoE(Model):
         super().__init__()
         check_maps(backbone, wanted=True)
         height, width = cast(tuple[int, int], backbone.map_size)
-        most = min(height, width).bit_length() - 1
+        most = min(height, width).bit_length() - 1  # floor(log2): how often it can be halved
         if not 1 <= len(mixtures) <= most:
             raise ValueError(
                 f"model.channels must name 1..{most} blocks for {height}x{width} maps, since each "
@@ -80,6 +82,7 @@ class ConvMoE(Model):
         self.head = nn.Linear(widths[-1], num_classes)
 
     def lacks(self) -> Collection[str]:
+        # An expert inside a network gives maps, which are no prediction of its own.
         return ("expert_log_probs", "features")
 
     def routed_layers(self) -> Mapping[str, nn.Module]:
@@ -87,11 +90,11 @@ class ConvMoE(Model):
         return {f"block_{index}": block.mixture for index, block in enumerate(blocks)}
 
     def forward(self, images: Tensor, *, every_expert: bool = False) -> LayeredOutput:
-        maps = self.backbone(images)
+        maps = self.backbone(images)  # [B, D, h, w]
         layers: dict[str, Routed] = {}
         for index, block in enumerate(self.blocks):
             maps, layers[f"block_{index}"] = block(maps)
-        logits = self.head(self.dropout(maps.mean((2, 3))))
+        logits = self.head(self.dropout(maps.mean((2, 3))))  # [B, C]
         return as_output(logits.float().log_softmax(-1), layers)
 
 

@@ -1,6 +1,4 @@
-"""What a model costs: parameters that exist, parameters that an image touches, and arithmetic an
-image.
-"""
+"""What a model costs: all its parameters, the parameters and the arithmetic per image."""
 
 from __future__ import annotations
 
@@ -21,9 +19,10 @@ def params_total(model: Model) -> int:
 
 
 def params_active(model: Model, used_share: Mapping[str, Sequence[float]]) -> int:
-    """Parameters that an average image touches, given the share of images on which each expert of
+    """Parameters that an average image uses, given the share of images on which each expert of
     each layer is used, {layer: [E]}.
     """
+    # Subtracted from all, not added up: whatever is not known to be idle counts as active.
     idle = 0.0
     for name, layer in model.routed_layers().items():
         if name in used_share and getattr(layer, "skips_unused", True):
@@ -36,7 +35,7 @@ def params_active(model: Model, used_share: Mapping[str, Sequence[float]]) -> in
 @torch.inference_mode()
 def flops_per_image(model: nn.Module, images: Tensor) -> int:
     """Floating-point operations of one prediction, counted while a model, or a classifier with all
-    that its answer takes, runs on `images`.
+    that its prediction takes, runs on `images` [B, channels, height, width].
 
     Counted, not derived: only work that is really done shows up. A multiply-add is two operations;
     element-wise work and sorting are not counted.

@@ -1,6 +1,4 @@
-"""Iterative weight modulation networks: answer, look at the own answer, move the network, answer
-again.
-"""
+"""Iterative weight modulation networks: predict, feed back, modulate, predict again."""
 
 from __future__ import annotations
 
@@ -12,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from moe_lab.models.base import Model, check_tokens
-from moe_lab.models.feedback import Feedback, Seen
+from moe_lab.models.feedback import Feedback, PassState
 from moe_lab.models.modulation import Modulated, Modulators
 from moe_lab.outputs import IterativeOutput, Output
 
@@ -20,11 +18,12 @@ from moe_lab.outputs import IterativeOutput, Output
 class IWMN(Model):
     """T = 1 + num_iterations passes through one network: images -> IterativeOutput.
 
-    1. y_0 = network(x)                                     no modulation
-    2. m_t = s tanh(modulator([context(x), feedback(y_(t-1))]))   one modulator a site
-    3. y_t = network(x; m_t)                                for t = 1 .. num_iterations
-    The last pass is the answer. With `halt_confidence` an image of an evaluation stops as soon as
-    its largest probability reaches it, and is not computed again; training takes all passes.
+    1. y_0 = network(x)                                     [B, C], no modulation
+    2. m_t = s tanh(modulator([context(x), feedback(y_(t-1))]))
+                                                            {site: [B, width]}, a modulator per site
+    3. y_t = network(x; m_t)                                [B, C] for t = 1 .. num_iterations
+    The last pass is the prediction. With `halt_confidence` an image of an evaluation stops as soon
+    as its largest probability reaches it, and is not computed again; training takes all passes.
     """
 
     output_type: ClassVar[type[Output]] = IterativeOutput
@@ -55,6 +54,7 @@ class IWMN(Model):
         self.network = network
         self.num_iterations = num_iterations
         self.halt_confidence = halt_confidence
+        # No modulators without iterations: parameters that cannot learn would count as the model's.
         sets = min(1, num_iterations) if share_modulators else num_iterations
         self.modulators = nn.ModuleList(
             Modulators(
@@ -66,7 +66,7 @@ class IWMN(Model):
             )
             for _ in range(sets)
         )
-        # Without iterations nothing is fed back, and a part that could not learn is not kept.
+        # The same for the feedback, which may have parameters of its own.
         self.feedback = feedback if num_iterations else None
 
     def cannot_evaluate(self) -> str | None:
@@ -92,89 +92,98 @@ class IWMN(Model):
         return self._iterate(images, target)
 
     def _iterate(self, images: Tensor, target: Tensor | None) -> IterativeOutput:
-        started = self.network.begin(images)
-        begun = [modulators.begin(started["context"]) for modulators in self._sets()]
-        hidden, logits = self.network(started, None)
-        course = Course.begin(hidden, logits)
-        rows = torch.arange(len(images), device=logits.device)
+        """All passes; `target` [B] is given in training alone."""
+        # What no modulation reaches is computed once for all passes, of network and modulators.
+        shared = self.network.begin(images)
+        begun = [modulators.begin(shared["context"]) for modulators in self._sets()]
+        hidden, logits = self.network(shared, None)
+        trajectory = Trajectory.begin(hidden, logits)
+        rows = torch.arange(len(images), device=logits.device)  # images that go on
         for iteration in range(self.num_iterations):
-            seen = course.last(rows)
-            going = self._going_on(seen)
+            state = trajectory.last(rows)
+            going = self._going_on(state)
             if going is not None:
                 if not bool(going.any()):
                     break
                 rows = rows[going]
-                seen = Seen(seen.log_probs[going], seen.hidden[going])
-            signal = self._signal(seen, None if target is None else target[rows])
-            which = iteration % len(self.modulators)
-            # Modulators read a forecast and do not shape it: else it would cease to be one.
+                state = PassState(state.log_probs[going], state.hidden[going])
+            signal = self._signal(state, None if target is None else target[rows])  # [rows, F]
+            which = iteration % len(self.modulators)  # always 0 where one set is shared
+            # The loss on the prediction must not train a forecast: it would turn into whatever
+            # signal helps, and no longer forecast the error.
             read = signal.detach() if self._forecasts() else signal
-            moves = self.modulators[which](of_rows(begun[which], rows), read)
-            here = of_rows(started, rows)
-            hidden, logits = self.network(here, moves)
-            course.add(rows, hidden, logits, moves, signal)
-        return course.output(self.num_iterations, self._forecasts())
+            modulations = self.modulators[which](of_rows(begun[which], rows), read)
+            here = of_rows(shared, rows)
+            hidden, logits = self.network(here, modulations)
+            trajectory.add(rows, hidden, logits, modulations, signal)
+        return trajectory.output(self.num_iterations, self._forecasts())
 
     def _sets(self) -> list[Modulators]:
         return [modulators for modulators in self.modulators if isinstance(modulators, Modulators)]
 
-    def _signal(self, seen: Seen, target: Tensor | None) -> Tensor:
+    def _signal(self, state: PassState, target: Tensor | None) -> Tensor:
+        """What the modulators read about the pass before, [rows, F]."""
         assert self.feedback is not None
         signal: Tensor = (
-            self.feedback(seen) if target is None else self.feedback.teach(seen, target)
+            self.feedback(state) if target is None else self.feedback.teach(state, target)
         )
         return signal
 
-    def _going_on(self, seen: Seen) -> Tensor | None:
-        """Which images are not sure enough yet; None where all go on."""
+    def _going_on(self, state: PassState) -> Tensor | None:
+        """Which images are below the confidence to halt, [rows] bool; None where all go on."""
         if self.training or self.halt_confidence is None:
             return None
-        return seen.log_probs.exp().amax(-1) < self.halt_confidence
+        return state.log_probs.exp().amax(-1) < self.halt_confidence
 
     def _forecasts(self) -> bool:
         return self.feedback is not None and self.feedback.forecasts_error
 
 
 def of_rows(parts: Mapping[str, Tensor], rows: Tensor) -> dict[str, Tensor]:
-    """The given rows of every tensor; no copy where they are all of them."""
+    """The given rows of every tensor, [B, ...] -> [rows, ...]; no copy where they are all."""
     if all(len(rows) == len(value) for value in parts.values()):
         return dict(parts)
     return {name: value[rows] for name, value in parts.items()}
 
 
 @dataclass
-class Course:
-    """What the passes have come to; images that have halted keep their last answer."""
+class Trajectory:
+    """The results of all passes so far; images that have halted keep their last prediction."""
 
     log_probs: list[Tensor]  # pass -> [B, C]
     hidden: Tensor  # [B, H] of the last pass of each image
     norms: list[Tensor]  # pass -> [B]
-    steps: Tensor  # [B]
-    signals: list[Tensor] = field(default_factory=list)
+    steps: Tensor  # [B] passes taken
+    signals: list[Tensor] = field(default_factory=list)  # pass -> [rows, F]
 
     @classmethod
-    def begin(cls, hidden: Tensor, logits: Tensor) -> Course:
+    def begin(cls, hidden: Tensor, logits: Tensor) -> Trajectory:
         log_probs = logits.float().log_softmax(-1)
-        still = log_probs.new_zeros(len(log_probs))
-        return cls([log_probs], hidden, [still], still + 1)
+        zeros = log_probs.new_zeros(len(log_probs))  # the first pass is not modulated
+        return cls([log_probs], hidden, [zeros], zeros + 1)
 
-    def last(self, rows: Tensor) -> Seen:
+    def last(self, rows: Tensor) -> PassState:
+        """The state of these rows after the last pass."""
         whole = len(rows) == len(self.hidden)
         log_probs = self.log_probs[-1]
-        return Seen(log_probs, self.hidden) if whole else Seen(log_probs[rows], self.hidden[rows])
+        return (
+            PassState(log_probs, self.hidden)
+            if whole
+            else PassState(log_probs[rows], self.hidden[rows])
+        )
 
     def add(
         self,
         rows: Tensor,
         hidden: Tensor,
         logits: Tensor,
-        moves: Mapping[str, Tensor],
+        modulations: Mapping[str, Tensor],
         signal: Tensor,
     ) -> None:
-        """Write down one pass of the rows that went on."""
+        """Append one pass of the rows that went on."""
         log_probs = logits.float().log_softmax(-1)
-        norm = torch.cat([move.float() for move in moves.values()], -1).pow(2).mean(-1).sqrt()
-        if len(rows) == len(self.hidden):
+        norm = torch.cat([part.float() for part in modulations.values()], -1).pow(2).mean(-1).sqrt()
+        if len(rows) == len(self.hidden):  # in training always: no copies through index_copy
             self.hidden = hidden
             self.steps = self.steps + 1
         else:
@@ -183,7 +192,7 @@ class Course:
             norm = torch.zeros_like(self.norms[0]).index_copy(0, rows, norm)
             self.steps = self.steps.index_add(0, rows, torch.ones_like(rows, dtype=torch.float32))
         self.log_probs.append(log_probs)
-        self.norms.append(norm.detach())
+        self.norms.append(norm.detach())  # a record: no loss reads it
         self.signals.append(signal)
 
     def output(self, num_iterations: int, forecasts: bool) -> IterativeOutput:
@@ -191,6 +200,7 @@ class Course:
         missing = num_iterations + 1 - len(self.log_probs)
         passes = self.log_probs + [self.log_probs[-1]] * missing
         norms = self.norms + [torch.zeros_like(self.norms[0])] * missing
+        # With passes missing some images have no forecast; only evaluations end early.
         taught = torch.stack(self.signals) if forecasts and not missing else None
         return IterativeOutput(
             passes[-1], torch.stack(passes), torch.stack(norms), self.steps, taught

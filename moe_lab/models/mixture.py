@@ -1,4 +1,4 @@
-"""The mixture of experts, dense or sparse: the router's weights decide which."""
+"""The mixture of experts, dense or sparse: the router's weights decide which of the two."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from moe_lab.experts import ExpertBank
 from moe_lab.models.base import Model, check_expert_count, check_tokens
 from moe_lab.models.combine import Combine
 from moe_lab.outputs import MixtureOutput, Output
-from moe_lab.routers import AnswerRouter, Router
+from moe_lab.routers import ExpertOutputRouter, Router
 
 
 class Mixture(Model):
@@ -20,8 +20,8 @@ class Mixture(Model):
 
     1. features = backbone(images)              [B, ...]
     2. routing = router(features)               [B, E], exactly 0 where an expert is not used
-    3. answers = experts(features, plan)        [N, C], only for the N non-zero weights
-    4. log_probs = combine(answers, plan)       [B, C]
+    3. outputs = experts(features, plan)        [N, C], only for the N non-zero weights
+    4. log_probs = combine(outputs, plan)       [B, C]
     """
 
     output_type: ClassVar[type[Output]] = MixtureOutput
@@ -29,7 +29,7 @@ class Mixture(Model):
     def __init__(
         self,
         backbone: nn.Module,
-        router: Router | AnswerRouter,
+        router: Router | ExpertOutputRouter,
         experts: ExpertBank,
         combine: Combine,
         num_experts: int,
@@ -38,7 +38,7 @@ class Mixture(Model):
         check_expert_count(experts, num_experts)
         if router.num_experts != num_experts:
             raise ValueError(
-                f"model.num_experts is {num_experts}, but the router chooses among "
+                f"model.num_experts is {num_experts}, but the router selects from "
                 f"{router.num_experts}"
             )
         check_tokens(backbone, wanted=False)
@@ -47,7 +47,8 @@ class Mixture(Model):
         self.experts = experts
         self.combine = combine
 
-    def learns_only_by_answer(self) -> str | None:
+    def learns_only_from_prediction(self) -> str | None:
+        # Losses on the routing or on single experts do not pass through the combine rule.
         has_weights = any(True for _ in self.combine.parameters())
         return f"combine={type(self.combine).__name__}" if has_weights else None
 
@@ -55,27 +56,31 @@ class Mixture(Model):
         return {"router": self}
 
     def forward(self, images: Tensor, *, every_expert: bool = False) -> MixtureOutput:
-        return self.route_and_answer(self.backbone(images), every_expert)
+        return self.route_and_combine(self.backbone(images), every_expert)
 
-    def route_and_answer(self, features: Tensor, every_expert: bool = False) -> MixtureOutput:
+    def route_and_combine(self, features: Tensor, every_expert: bool = False) -> MixtureOutput:
         """Steps 2 to 4 for features [B, ...]."""
-        if every_expert or isinstance(self.router, AnswerRouter):
-            return self._ask_everyone(features)
+        if every_expert or isinstance(self.router, ExpertOutputRouter):
+            return self._evaluate_all_experts(features)
         routing = self.router(features)
         plan = Plan.from_weights(routing.weights)
         log_probs = self.combine(self.experts(features, plan), plan)
         return MixtureOutput(log_probs, routing, features=features)
 
-    def _ask_everyone(self, features: Tensor) -> MixtureOutput:
-        # Computed once for everybody, then picked: dropout then agrees between the two readings.
+    def _evaluate_all_experts(self, features: Tensor) -> MixtureOutput:
+        """Steps 2 to 4 with every expert on every image, as some routers and losses require."""
+        # One evaluation for both uses: in a second one dropout would draw again, and the combined
+        # prediction and the single experts would disagree.
         num_images = len(features)
-        everyone = Plan.every(num_images, self.experts.num_experts, features.device)
-        answers = self.experts(features, everyone)  # [E * B, D]
-        if isinstance(self.router, AnswerRouter):
-            routing = self.router(features, everyone.dense(answers))
+        every_pair = Plan.every(num_images, self.experts.num_experts, features.device)
+        outputs = self.experts(features, every_pair)  # [E * B, C]
+        if isinstance(self.router, ExpertOutputRouter):
+            routing = self.router(features, every_pair.dense(outputs))
         else:
             routing = self.router(features)
         plan = Plan.from_weights(routing.weights)
-        chosen = answers[plan.expert * num_images + plan.row]
-        expert_log_probs = self.combine.expert_log_probs(answers, everyone)
-        return MixtureOutput(self.combine(chosen, plan), routing, expert_log_probs, features)
+        # The rest still follows the sparse plan, so that a loss that reads every expert does not
+        # change what the model predicts.
+        selected = outputs[plan.expert * num_images + plan.row]  # [N, C]
+        expert_log_probs = self.combine.expert_log_probs(outputs, every_pair)  # [B, E, C]
+        return MixtureOutput(self.combine(selected, plan), routing, expert_log_probs, features)

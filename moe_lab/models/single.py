@@ -11,12 +11,12 @@ from moe_lab.outputs import Output
 
 
 class Single(Model):
-    """The dense baseline: any expert, alone, on every image. Images -> Output [B, C]."""
+    """The dense baseline: one expert of any kind on every image. Images -> Output [B, C]."""
 
     def __init__(self, backbone: nn.Module, experts: ExpertBank, num_experts: int = 1) -> None:
         super().__init__()
         check_tokens(backbone, wanted=False)
-        check_expert_count(experts, 1)
+        check_expert_count(experts, 1)  # `num_experts` is an argument so that configurations agree
         self.backbone = backbone
         self.experts = experts
 

@@ -22,7 +22,9 @@ from moe_lab.routers import Router
 
 
 class TransformerBlock(nn.Module):
-    """Pre-norm attention, then a perceptron or experts, each beside a residual connection."""
+    """Pre-norm attention, then a perceptron or routed experts, each with a residual connection.
+    [B, tokens, D] -> [B, tokens, D]
+    """
 
     def __init__(self, width: int, num_heads: int, mlp: nn.Module, dropout: float) -> None:
         super().__init__()
@@ -32,24 +34,25 @@ class TransformerBlock(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, tokens: Tensor) -> tuple[Tensor, Routed | None]:
-        """[B, tokens, D] -> the same shape, and what was routed where experts answer."""
+        """Tokens [B, tokens, D] -> the same shape, and the routing where there are experts."""
         tokens = tokens + self.dropout(self.attention(self.norms[0](tokens)))
-        answer = self.mlp(self.norms[1](tokens))
-        routed = answer if isinstance(answer, Routed) else None
-        answers = answer if routed is None else routed.answers
-        return tokens + self.dropout(answers), routed
+        update = self.mlp(self.norms[1](tokens))
+        routed = update if isinstance(update, Routed) else None
+        # A token that every expert has dropped gets exactly 0 here, and passes unchanged.
+        outputs = update if routed is None else routed.outputs  # [B, tokens, D]
+        return tokens + self.dropout(outputs), routed
 
 
 class ViTMoE(Model):
     """Patches -> blocks of attention and perceptron, or routed experts -> LayeredOutput.
 
     1. tokens = backbone(images)                          [B, tokens, D]
-    2. `depth` blocks; in each `moe_every`-th one, experts chosen token by token stand in the place
-       of the perceptron, and what they drop passes by the residual connection
+    2. `depth` blocks; in every `moe_every`-th one, experts selected token by token replace the
+       perceptron, and tokens that they drop pass by the residual connection
     3. log_probs = log_softmax of a linear layer on the normalised mean over tokens     [B, C]
 
     An image's routing is the mean over its tokens; an expert counts as used where one token used
-    it. An expert that no token of the batch chose is not computed.
+    it. An expert that no token of the batch selected is not computed.
     """
 
     output_type: ClassVar[type[Output]] = LayeredOutput
@@ -77,6 +80,7 @@ class ViTMoE(Model):
         waiting = iter(mixtures)
         self.blocks = nn.ModuleList()
         for index in range(depth):
+            # The last block of each group, so that the first experts see more than raw patches.
             is_routed = index % moe_every == moe_every - 1
             mlp = next(waiting) if is_routed else perceptron(width, mlp_hidden)
             self.blocks.append(TransformerBlock(width, num_heads, mlp, dropout))
@@ -84,6 +88,7 @@ class ViTMoE(Model):
         self.head = nn.Linear(width, num_classes)
 
     def lacks(self) -> Collection[str]:
+        # An expert inside a network gives tokens, which are no prediction of its own.
         return ("expert_log_probs", "features")
 
     def routed_layers(self) -> Mapping[str, nn.Module]:
@@ -91,13 +96,14 @@ class ViTMoE(Model):
         return {name: mlp for name, mlp in blocks.items() if isinstance(mlp, RoutedLayer)}
 
     def forward(self, images: Tensor, *, every_expert: bool = False) -> LayeredOutput:
-        tokens = self.backbone(images)
+        tokens = self.backbone(images)  # [B, tokens, D]
         layers: dict[str, Routed] = {}
         for index, block in enumerate(self.blocks):
             tokens, routed = block(tokens)
             if routed is not None:
                 layers[f"block_{index}"] = routed
-        logits = self.head(self.norm(tokens).mean(1))
+        # The mean over tokens instead of a class token: that one would be routed as well.
+        logits = self.head(self.norm(tokens).mean(1))  # [B, C]
         return as_output(logits.float().log_softmax(-1), layers)
 
 
@@ -109,7 +115,7 @@ def vit_moe(
     capacity_factor: float | None = None,
     **sizes: Any,
 ) -> ViTMoE:
-    """A `ViTMoE` of these sizes whose mixtures choose experts token by token."""
+    """A `ViTMoE` of these sizes whose mixtures select experts token by token."""
     for bank in experts:
         check_expert_count(bank, num_experts)
     pairs = zip(routers, experts, strict=True)
@@ -124,7 +130,7 @@ def vit_soft_moe(
     slots: int = 2,
     **sizes: Any,
 ) -> ViTMoE:
-    """A `ViTMoE` of these sizes whose experts answer for soft averages of an image's tokens."""
+    """A `ViTMoE` of these sizes whose experts process soft averages of an image's tokens."""
     for bank in experts:
         check_expert_count(bank, num_experts)
     return ViTMoE(backbone, [SoftTokens(bank, slots) for bank in experts], **sizes)

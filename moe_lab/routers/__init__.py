@@ -3,7 +3,7 @@ part.
 """
 
 from moe_lab.routers.attention import AttentionRouter
-from moe_lab.routers.base import AnswerRouter, Router, RowSum
+from moe_lab.routers.base import ExpertOutputRouter, Router, RowSum
 from moe_lab.routers.cosine import CosineRouter
 from moe_lab.routers.entropy import EntropyRouter
 from moe_lab.routers.expert_choice import ExpertChoiceRouter
@@ -29,7 +29,7 @@ from moe_lab.routers.tree import TreeRouter
 from moe_lab.routers.uniform import UniformRouter
 
 __all__ = [
-    "AnswerRouter",
+    "ExpertOutputRouter",
     "AttentionRouter",
     "ConvGate",
     "CosineRouter",

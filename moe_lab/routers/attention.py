@@ -9,14 +9,14 @@ from typing import final
 from torch import Tensor, nn
 
 from moe_lab.outputs import Routing
-from moe_lab.routers.base import AnswerRouter
+from moe_lab.routers.base import ExpertOutputRouter
 from moe_lab.routers.gates import Gate
 from moe_lab.routers.temperature import Temperature, as_temperature
 from moe_lab.routers.top_k import Normalize, keep_top_k, resolve_normalize, row_sum_of_top_k
 
 
 @final
-class AttentionRouter(AnswerRouter):
+class AttentionRouter(ExpertOutputRouter):
     """logits = query(features) . (W_k answer_e) / sqrt(width); probs = softmax(logits /
     temperature); weights its top_k, [B, E].
 

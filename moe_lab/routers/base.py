@@ -13,7 +13,7 @@ from moe_lab.outputs import Routing
 RowSum = Literal["one", "at most one", "free"]
 
 
-class AnswerRouter(nn.Module, ABC):
+class ExpertOutputRouter(nn.Module, ABC):
     """Decides from what all experts answer: features [B, ...], answers [B, E, D] -> Routing [B, E].
 
     Costs every expert on every image, which the counted FLOPs show. Otherwise as `Router`.

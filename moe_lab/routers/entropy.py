@@ -9,7 +9,7 @@ from typing import Literal, final
 from torch import Tensor
 
 from moe_lab.outputs import Routing
-from moe_lab.routers.base import AnswerRouter, RowSum
+from moe_lab.routers.base import ExpertOutputRouter, RowSum
 from moe_lab.routers.temperature import Temperature, as_temperature
 from moe_lab.routers.top_k import equal_top_k
 
@@ -17,7 +17,7 @@ Mode = Literal["expectation", "top_1"]
 
 
 @final
-class EntropyRouter(AnswerRouter):
+class EntropyRouter(ExpertOutputRouter):
     """logits = -H(softmax(answer_e)) in nats; probs = softmax(logits / temperature); weights =
     probs, or 1 for the surest expert, [B, E].
 

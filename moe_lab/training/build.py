@@ -89,7 +89,7 @@ def build_classifier(config: DictConfig, length: Length | None = None) -> Classi
     try:
         name = f"model={type(model).__name__}"
         objective.check_reads(name, model.output_type, model.lacks())
-        objective.check_teaches(model.learns_only_by_answer())
+        objective.check_teaches(model.learns_only_from_prediction())
         objective.check_terms(model.needs_terms())
     except ValueError as error:
         raise ConfigError(str(error)) from error

@@ -64,13 +64,13 @@ def test_halted_images_are_not_computed_again(monkeypatch: pytest.MonkeyPatch) -
     images = torch.zeros(10, *IMAGES)
     images[:7, 0, 0, 0], images[7:, 0, 0, 0] = 1.0, -1.0
     rows = []
-    original = Mixture.route_and_answer
+    original = Mixture.route_and_combine
 
     def counted(self: Mixture, features: torch.Tensor, every_expert: bool = False) -> object:
         rows.append(len(features))
         return original(self, features, every_expert)
 
-    monkeypatch.setattr(Mixture, "route_and_answer", counted)
+    monkeypatch.setattr(Mixture, "route_and_combine", counted)
     model.feed_back.weight.data.zero_()
     model(images)
     assert rows == [10, 3, 3, 3]

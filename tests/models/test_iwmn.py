@@ -121,16 +121,16 @@ def test_the_oracle_hands_over_to_the_model_itself() -> None:
     assert shares == [1.0, 0.5, 0.0, 0.0]
     follow(oracle, 0.25)
     probs = torch.tensor([[0.5, 0.3, 0.2]])
-    from moe_lab.models.feedback import Seen
+    from moe_lab.models.feedback import PassState
 
-    signal = oracle.teach(Seen(probs.log(), torch.zeros(1, H)), torch.tensor([0]))
+    signal = oracle.teach(PassState(probs.log(), torch.zeros(1, H)), torch.tensor([0]))
     # (1 - 0.5, -0.3, -0.2) / 2 + (0.5, 0.3, 0.2) / 2
     torch.testing.assert_close(signal, torch.tensor([[0.5, 0.0, 0.0]]))
 
 
 def test_the_oracle_alone_cannot_be_evaluated() -> None:
     model = iwmn(OracleFeedback(C, hand_over=None)).eval()
-    with pytest.raises(ConfigError, match="the answer that it is asked for"):
+    with pytest.raises(ConfigError, match="the label would be an input"):
         model(images())
     assert "onehot" in (model.cannot_evaluate() or "")
 

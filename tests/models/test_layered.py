@@ -20,7 +20,7 @@ from moe_lab.config.resolvers import register_resolvers
 from moe_lab.errors import ConfigError
 from moe_lab.models.costs import flops_per_image, params_active, params_total
 from moe_lab.outputs import LayeredOutput
-from moe_lab.routers import AnswerRouter
+from moe_lab.routers import ExpertOutputRouter
 from tests.conftest import Train
 
 SMALL = ("dataset=synthetic", "dataset.size=[1,8,12]", "num_images=32")
@@ -62,7 +62,7 @@ def failures(case: Subject) -> list[str]:
 @pytest.mark.parametrize("model", ["vit_moe", pytest.param("conv_moe", marks=pytest.mark.slow)])
 def test_every_router_is_sound_inside_a_network_or_refused(model: str, router: str) -> None:
     config = chosen(model, "router", router)
-    if issubclass(get_class(config.router._target_), AnswerRouter):
+    if issubclass(get_class(config.router._target_), ExpertOutputRouter):
         with pytest.raises(ConfigError, match=r"decides from|expert\.out_features"):
             compose_subject(config)
         return

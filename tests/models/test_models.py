@@ -137,7 +137,7 @@ def test_sizes_that_do_not_fit_are_refused() -> None:
             CombineLogits(),
             4,
         )
-    with pytest.raises(ValueError, match="the router chooses among 3"):
+    with pytest.raises(ValueError, match="the router selects from 3"):
         mixture(SoftmaxRouter(LinearGate(D, 3)), 4)
     with pytest.raises(ValueError, match=r"out_features must be 16 .* got 15"):
         Flatten(IMAGES, 15)

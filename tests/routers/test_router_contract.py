@@ -14,12 +14,12 @@ from moe_lab.config.compose import assemble
 from moe_lab.config.help import options
 from moe_lab.outputs import Routing
 from moe_lab.routers import (
-    AnswerRouter,
     AttentionRouter,
     ConvGate,
     CosineRouter,
     EntropyRouter,
     ExpertChoiceRouter,
+    ExpertOutputRouter,
     Gate,
     GumbelRouter,
     HashRouter,
@@ -42,7 +42,7 @@ from moe_lab.training.build import build as build_part
 
 D, C = 6, 5  # features of an image, numbers in an expert's answer
 BRANCHING = {1: [1], 4: [2, 2], 8: [2, 4]}
-AnyRouter = Router | AnswerRouter
+AnyRouter = Router | ExpertOutputRouter
 Build = Callable[[int], AnyRouter]
 
 
@@ -105,7 +105,7 @@ def build(request: pytest.FixtureRequest) -> Build:
 
 def ask(router: AnyRouter, features: Tensor, answers: Tensor) -> Routing:
     """The routing of a router of either kind."""
-    inputs = (features, answers) if isinstance(router, AnswerRouter) else (features,)
+    inputs = (features, answers) if isinstance(router, ExpertOutputRouter) else (features,)
     routing: Routing = router(*inputs)
     return routing
 

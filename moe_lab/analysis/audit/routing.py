@@ -14,7 +14,7 @@ from moe_lab.analysis.audit.inspection import (
 )
 from moe_lab.analysis.audit.subject import Finding, Subject
 from moe_lab.dispatch import Plan
-from moe_lab.routers import AnswerRouter, Router
+from moe_lab.routers import ExpertOutputRouter, Router
 
 
 def unused_experts_cost_nothing(subject: Subject) -> Finding:
@@ -24,7 +24,7 @@ def unused_experts_cost_nothing(subject: Subject) -> Finding:
         return unused_experts_cost_nothing_in_any_layer(subject)
     if mixture is None:
         return None, "no router"
-    if isinstance(mixture.router, AnswerRouter):
+    if isinstance(mixture.router, ExpertOutputRouter):
         return None, "the router asks every expert, and the counted FLOPs say so"
     mixture.eval()
     bank = mixture.experts
@@ -67,7 +67,7 @@ def unused_experts_cost_nothing_in_any_layer(subject: Subject) -> Finding:
 def weights_keep_their_promise(subject: Subject) -> Finding:
     """Rows of the routing weights sum to what the router says."""
     mixture = subject.mixture
-    routers: dict[str, Router | AnswerRouter]
+    routers: dict[str, Router | ExpertOutputRouter]
     routers = {name: layer.router for name, layer in subject.layers.items()}
     if mixture is not None:
         routers = {"router": mixture.router}

@@ -1,8 +1,8 @@
-"""How the answers of the chosen experts become one: answers [N, C] and a plan -> log-probabilities
-[B, C].
+"""How the outputs of the selected experts become one prediction: outputs [N, C] and a plan ->
+log-probabilities [B, C].
 
-Answers are logits over classes; every rule returns proper log-probabilities in float32, exactly one
-softmax deep.
+Expert outputs are logits over classes; every rule returns proper log-probabilities in float32,
+exactly one softmax deep.
 """
 
 from moe_lab.models.combine.base import Combine

@@ -10,15 +10,18 @@ from moe_lab.dispatch import Plan
 
 
 class Combine(nn.Module, ABC):
-    """Merges the answers of one batch; images without any expert get the uniform distribution."""
+    """Merges the expert outputs of one batch; images without any expert get the uniform
+    distribution.
+    """
 
     @abstractmethod
-    def forward(self, answers: Tensor, plan: Plan) -> Tensor:
-        """Answers [N, C] in the order of the plan -> log-probabilities [B, C]."""
+    def forward(self, outputs: Tensor, plan: Plan) -> Tensor:
+        """Outputs [N, C] in the order of the plan -> log-probabilities [B, C]."""
 
-    def expert_log_probs(self, answers: Tensor, plan: Plan) -> Tensor:
-        """What each expert says alone: answers [B * E, C] of a dense plan -> [B, E, C].
+    def expert_log_probs(self, outputs: Tensor, plan: Plan) -> Tensor:
+        """The prediction of each expert alone: outputs [E * B, C] of a dense plan -> [B, E, C].
 
-        The softmax of its own logits under every rule, whatever the rule would make of them.
+        The softmax of its own logits under every rule, so that losses on single experts mean the
+        same for all of them.
         """
-        return plan.dense(answers.float()).log_softmax(-1)
+        return plan.dense(outputs.float()).log_softmax(-1)

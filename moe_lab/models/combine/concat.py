@@ -1,4 +1,4 @@
-"""A linear layer that reads the weighted answers of all experts side by side."""
+"""A linear layer that reads the weighted outputs of all experts side by side."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from moe_lab.models.combine.base import Combine
 class CombineConcat(Combine):
     """log_softmax of W [w_1 logits_1, ..., w_E logits_E], zeros for experts that are not used.
 
-    W [C, E * C] starts as E identities side by side, where the rule equals `CombineLogits`, and
-    learns from there which answers of whom to trust. It has no bias: an image that nobody answers
-    stays undecided.
+    Outputs [N, C] -> [B, C]. W [C, E * C] starts as E identities side by side, where the rule
+    equals `CombineLogits`, and learns from there which classes of which expert to trust. It has no
+    bias: the prediction for an image without experts stays uniform.
     """
 
     def __init__(self, num_experts: int, num_classes: int) -> None:
@@ -29,10 +29,12 @@ class CombineConcat(Combine):
         self.num_experts = num_experts
         self.weight = nn.Parameter(torch.eye(num_classes).repeat(1, num_experts))  # [C, E * C]
 
-    def forward(self, answers: Tensor, plan: Plan) -> Tensor:
-        weighted = answers.float() * plan.weight.float().unsqueeze(1)  # [N, C]
-        place = plan.row * self.num_experts + plan.expert
+    def forward(self, outputs: Tensor, plan: Plan) -> Tensor:
+        weighted = outputs.float() * plan.weight.float().unsqueeze(1)  # [N, C]
+        place = plan.row * self.num_experts + plan.expert  # [N]
         cells = weighted.new_zeros(plan.num_rows * self.num_experts, weighted.shape[1])
-        side_by_side = cells.index_copy(0, place, weighted).view(plan.num_rows, -1)
-        with torch.autocast(answers.device.type, enabled=False):
+        # Each cell is written at most once, so index_copy is deterministic; index_add need not be.
+        side_by_side = cells.index_copy(0, place, weighted).view(plan.num_rows, -1)  # [B, E * C]
+        # Autocast would round the logits just before the softmax.
+        with torch.autocast(outputs.device.type, enabled=False):
             return functional.linear(side_by_side, self.weight.float()).log_softmax(-1)

@@ -12,7 +12,10 @@ from moe_lab.models.combine.base import Combine
 
 @final
 class CombineLogits(Combine):
-    """log_softmax of sum_e w_e * logits_e: a product of experts, each raised to its weight."""
+    """log_softmax of sum_e w_e * logits_e: a product of experts, each raised to its weight (after
+    Hinton 2002). Outputs [N, C] -> [B, C]
+    """
 
-    def forward(self, answers: Tensor, plan: Plan) -> Tensor:
-        return plan.mix(answers.float()).log_softmax(-1)
+    def forward(self, outputs: Tensor, plan: Plan) -> Tensor:
+        # An image without experts has logits of 0, which are the uniform distribution.
+        return plan.mix(outputs.float()).log_softmax(-1)

@@ -1,6 +1,6 @@
-"""What the loop of an iterative model may look at between two passes: Seen -> signal [B, F]."""
+"""What the modulators read about the pass before: PassState -> signal [B, F]."""
 
-from moe_lab.models.feedback.base import Feedback, Seen
+from moe_lab.models.feedback.base import Feedback, PassState
 from moe_lab.models.feedback.constant import ConstantFeedback
 from moe_lab.models.feedback.hidden import HiddenFeedback
 from moe_lab.models.feedback.oracle import OracleFeedback, refuse_labels
@@ -13,8 +13,8 @@ __all__ = [
     "Feedback",
     "HiddenFeedback",
     "OracleFeedback",
+    "PassState",
     "PredictedErrorFeedback",
-    "Seen",
     "SelfFeedback",
     "UncertaintyFeedback",
     "refuse_labels",

@@ -1,4 +1,4 @@
-"""A control: a constant, so that the modulators see the image alone."""
+"""A control: a constant, so that the modulators read the image alone."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ from typing import final
 
 from torch import Tensor
 
-from moe_lab.models.feedback.base import Feedback, Seen
+from moe_lab.models.feedback.base import Feedback, PassState
 
 
 @final
 class ConstantFeedback(Feedback):
-    """signal = 1 / C in every place: the probabilities of a model that knows nothing, [B, C].
+    """signal = 1 / C for every class: the probabilities of a model that knows nothing, [B, C].
 
-    A constant other than 0 keeps the parameters that read it alive, so that the control has as
-    many of them in use as `self` has.
+    A constant other than 0 gives the weights that read it a gradient, so that the control uses as
+    many parameters as `self` does.
     """
 
     def __init__(self, num_classes: int) -> None:
         super().__init__()
         self.out_features = num_classes
 
-    def forward(self, seen: Seen) -> Tensor:
-        return seen.log_probs.new_full((len(seen.log_probs), self.out_features), self.constant)
+    def forward(self, state: PassState) -> Tensor:
+        return state.log_probs.new_full((len(state.log_probs), self.out_features), self.constant)
 
     @property
     def constant(self) -> float:

@@ -6,7 +6,7 @@ from typing import final
 
 from torch import Tensor
 
-from moe_lab.models.feedback.base import Feedback, Seen
+from moe_lab.models.feedback.base import Feedback, PassState
 
 
 @final
@@ -17,5 +17,5 @@ class HiddenFeedback(Feedback):
         super().__init__()
         self.out_features = hidden
 
-    def forward(self, seen: Seen) -> Tensor:
-        return seen.hidden
+    def forward(self, state: PassState) -> Tensor:
+        return state.hidden

@@ -1,4 +1,4 @@
-"""The true error, for teaching; never for an evaluation."""
+"""The true error in training, replaced by the model's own probabilities before training ends."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from torch import Tensor
 from torch.nn import functional
 
 from moe_lab.errors import ConfigError
-from moe_lab.models.feedback.base import Feedback, Seen
+from moe_lab.models.feedback.base import Feedback, PassState
 from moe_lab.networks.progress import FollowsProgress, interpolate
 
 WITHOUT_HAND_OVER = (
     "feedback=oracle with feedback.hand_over=null cannot be evaluated: the true error is "
-    "onehot(label) - probabilities, so the model would be given the answer that it is asked for"
+    "onehot(label) - probabilities, so the label would be an input of the model that predicts it"
 )
 
 
 def refuse_labels(why: str) -> ConfigError:
-    """What a user sees who asks for an evaluation that would need labels."""
+    """The error of an evaluation that would need labels."""
     return ConfigError(
         why,
         "a source without labels, at least from some point of training on",
@@ -31,8 +31,8 @@ class OracleFeedback(FollowsProgress, Feedback):
     """In training signal = w (onehot(y) - p) + (1 - w) p, in evaluation p, [B, C].
 
     w falls from 1 to 0 along the curve `hand_over` until the share `until` of training is done;
-    from then on the loop looks at itself only, as it will in use. Without a hand-over w stays 1 and
-    an evaluation raises ConfigError.
+    from then on the signal is the one that evaluations have. Without a hand-over w stays 1 and an
+    evaluation raises ConfigError.
     """
 
     sees_labels: ClassVar[bool] = True
@@ -62,12 +62,13 @@ class OracleFeedback(FollowsProgress, Feedback):
         done = (self.fraction / self.until).clamp(max=1)
         return interpolate(self.hand_over, 1.0, 0.0, done)
 
-    def forward(self, seen: Seen) -> Tensor:
+    def forward(self, state: PassState) -> Tensor:
+        # Checked again here: building a run refuses it as well, but a model can be built without.
         if self.cannot_evaluate is not None:
             raise refuse_labels(self.cannot_evaluate)
-        return seen.log_probs.exp()
+        return state.log_probs.exp()
 
-    def teach(self, seen: Seen, target: Tensor) -> Tensor:
-        probs = seen.log_probs.exp()
+    def teach(self, state: PassState, target: Tensor) -> Tensor:
+        probs = state.log_probs.exp()
         error = functional.one_hot(target, self.out_features) - probs
         return self.oracle_share * error + (1 - self.oracle_share) * probs

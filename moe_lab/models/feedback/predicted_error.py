@@ -1,4 +1,4 @@
-"""A forecast of the model's own error, learned in training and free of labels in use."""
+"""A forecast of the model's own error, learned in training and without labels in evaluation."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import ClassVar, final
 
 from torch import Tensor, nn
 
-from moe_lab.models.feedback.base import Feedback, Seen
+from moe_lab.models.feedback.base import Feedback, PassState
 
 
 @final
@@ -25,7 +25,9 @@ class PredictedErrorFeedback(Feedback):
         self.from_hidden = nn.Linear(hidden, num_classes)
         self.from_probs = nn.Linear(num_classes, num_classes, bias=False)
 
-    def forward(self, seen: Seen) -> Tensor:
-        hidden, probs = seen.hidden.detach(), seen.log_probs.detach().exp()
+    def forward(self, state: PassState) -> Tensor:
+        # Detached: the loss of the forecast must not change what the network computes, so that its
+        # error gets easier to forecast.
+        hidden, probs = state.hidden.detach(), state.log_probs.detach().exp()
         forecast = self.from_hidden(hidden).float() + self.from_probs(probs).float()
-        return forecast.tanh()
+        return forecast.tanh()  # onehot(y) - p lies in -1..1

@@ -6,16 +6,17 @@ from typing import final
 
 from torch import Tensor
 
-from moe_lab.models.feedback.base import Feedback, Seen
+from moe_lab.models.feedback.base import Feedback, PassState
 
 
 @final
 class SelfFeedback(Feedback):
-    """signal = p, the probabilities that the pass before gave, [B, C]."""
+    """signal = p, the class probabilities of the pass before, [B, C]."""
 
     def __init__(self, num_classes: int) -> None:
         super().__init__()
         self.out_features = num_classes
 
-    def forward(self, seen: Seen) -> Tensor:
-        return seen.log_probs.exp()
+    def forward(self, state: PassState) -> Tensor:
+        # With its gradient: a pass may learn to make a prediction that helps the next one.
+        return state.log_probs.exp()

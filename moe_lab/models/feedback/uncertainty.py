@@ -1,4 +1,4 @@
-"""The model's own class probabilities and how undecided they are."""
+"""The model's own class probabilities and their entropy."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from moe_lab.models.feedback.base import Feedback, Seen
+from moe_lab.models.feedback.base import Feedback, PassState
 
 
 @final
@@ -18,9 +18,9 @@ class UncertaintyFeedback(Feedback):
     def __init__(self, num_classes: int) -> None:
         super().__init__()
         self.out_features = num_classes + 1
-        self.largest = math.log(max(2, num_classes))
+        self.largest = math.log(max(2, num_classes))  # log 1 = 0 would divide by zero
 
-    def forward(self, seen: Seen) -> Tensor:
-        probs = seen.log_probs.exp()
+    def forward(self, state: PassState) -> Tensor:
+        probs = state.log_probs.exp()
         entropy = torch.special.entr(probs).sum(-1, keepdim=True)
         return torch.cat((probs, entropy / self.largest), -1)

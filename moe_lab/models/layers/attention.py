@@ -24,9 +24,9 @@ class SelfAttention(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         heads = self.queries_keys_values(tokens).unflatten(-1, (3, self.num_heads, -1))
         queries, keys, values = heads.permute(2, 0, 3, 1, 4)  # [B, heads, tokens, d] each
-        # Written out: of the fused kernels, the one on CPU is left out when FLOPs are counted,
-        # and an image has few tokens.
+        # Written out: FlopCounterMode does not see the fused kernel on the CPU, and an image has
+        # too few tokens for it to matter. Queries are scaled, not scores: fewer numbers.
         scores = (queries * queries.shape[-1] ** -0.5) @ keys.mT
-        mixed = scores.softmax(-1).to(values.dtype) @ values
-        answer: Tensor = self.out(mixed.transpose(1, 2).flatten(2))
-        return answer
+        mixed = scores.softmax(-1).to(values.dtype) @ values  # [B, heads, tokens, d]
+        attended: Tensor = self.out(mixed.transpose(1, 2).flatten(2))
+        return attended

@@ -14,7 +14,7 @@ from moe_lab.experts.bank import ExpertBank, equal_share
 
 @final
 class ConvExperts(ExpertBank):
-    """E times relu(3x3 convolution), each on its own images. [B, D, h, w] -> [N, D, h, w]
+    """E experts relu(3x3 convolution), each on its own images. [B, D, h, w] -> [N, D, h, w]
 
     D are channels here. Without batch norm: an expert may see one image of a batch, or none.
     """
@@ -35,17 +35,19 @@ class ConvExperts(ExpertBank):
         if plan.is_dense:  # one wide convolution, without E copies of the images
             kernels = self.kernels.flatten(0, 1)
             maps = functional.conv2d(features, kernels, self.bias.flatten(), padding=self.padding)
-            by_expert = maps.unflatten(1, (self.num_experts, -1)).transpose(0, 1)
+            by_expert = maps.unflatten(1, (self.num_experts, -1)).transpose(0, 1)  # [E, B, D, h, w]
             return by_expert.flatten(0, 1).relu()
         images = plan.gather(features).split(plan.counts)
-        answers = [
+        outputs = [
             functional.conv2d(own, kernels, bias, padding=self.padding)
             for own, kernels, bias in zip(images, self.kernels, self.bias, strict=True)
             if len(own) > 0
         ]
-        if not answers:  # none, but of all parameters, so that a backward pass finds its way
+        if not outputs:
+            # Empty, but a function of all parameters: they get zero gradients instead of none, on
+            # which a backward pass would fail.
             return features[:0] * (self.kernels.sum() + self.bias.sum())
-        return torch.cat(answers).relu()
+        return torch.cat(outputs).relu()
 
     def parameters_per_expert(self) -> list[int]:
         return equal_share(self)

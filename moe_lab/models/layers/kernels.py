@@ -1,4 +1,4 @@
-"""Convolutions whose kernels are mixed (Yang et al. 2019, CondConv, arXiv 1904.04971)."""
+"""Convolutions whose kernels are mixed (CondConv, Yang et al. 2019, arXiv 1904.04971)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from moe_lab.outputs import Routing
 
 @final
 class MixedKernels(RoutedLayer):
-    """relu of one convolution an image, whose kernel is the weighted sum of the experts' kernels.
+    """relu of one convolution per image, whose kernel is the weighted sum of the experts' kernels.
     maps [B, D, h, w], features of the router [B, D] -> [B, D, h, w]
 
     Costs one convolution whatever the number of experts, and the mixing of all kernels, which a
@@ -27,7 +27,9 @@ class MixedKernels(RoutedLayer):
     def forward(self, maps: Tensor, features: Tensor) -> Routed:
         routing: Routing = self.router(features)
         experts = cast(ConvExperts, self.experts)
-        weights = routing.weights
+        weights = routing.weights  # [B, E]
+        # A sum of kernels equals the sum of outputs as long as no nonlinearity lies between, and
+        # takes one convolution instead of E. [B, D, D, k, k]
         kernels = (weights @ experts.kernels.flatten(1)).unflatten(1, experts.kernels.shape[1:])
         bias = weights @ experts.bias  # [B, D]
         # Each image is a group of one wide picture, so that it meets its own kernel only.
@@ -35,5 +37,5 @@ class MixedKernels(RoutedLayer):
         mixed: Tensor = functional.conv2d(
             wide, kernels.flatten(0, 1), bias.flatten(), padding=experts.padding, groups=len(maps)
         )
-        answers = torch.relu(mixed).view(maps.shape)
-        return Routed(answers, routing, routing)
+        outputs = torch.relu(mixed).view(maps.shape)
+        return Routed(outputs, routing, routing)

@@ -9,36 +9,37 @@ from torch import Tensor, nn
 
 from moe_lab.experts import ExpertBank
 from moe_lab.outputs import LayeredOutput, Routing
-from moe_lab.routers import AnswerRouter, Router
+from moe_lab.routers import ExpertOutputRouter, Router
 
 
 @dataclass(frozen=True)
 class Routed:
-    """What a layer gives for a batch, and who gave it. Fields as in `LayeredOutput`."""
+    """The outputs of a routed layer for a batch, and its routing. Fields as in `LayeredOutput`."""
 
-    answers: Tensor  # [B, ...] what the network goes on with
-    layer: Routing  # [B, E]
-    decisions: Routing  # [B, E] or [B * tokens, E]
-    used: Tensor | None = None  # [B, E]
-    dropped: Tensor | None = None  # [B, E]
+    outputs: Tensor  # [B, ...] what the network goes on with
+    layer: Routing  # [B, E] per image
+    decisions: Routing  # [B, E] or [B * tokens, E] per decision of the router
+    used: Tensor | None = None  # [B, E] tokens an expert processed
+    dropped: Tensor | None = None  # [B, E] tokens beyond its capacity
 
 
 class RoutedLayer(nn.Module, ABC):
     """A router and a bank of experts in the place of a network's layer: [B, ...] -> Routed."""
 
-    # False where a layer computes the same whichever experts its router wants.
+    # False where a layer computes the same whichever experts its router selects: its parameters are
+    # then all active.
     skips_unused: bool = True
 
     def __init__(self, router: Router, experts: ExpertBank) -> None:
         super().__init__()
-        if isinstance(router, AnswerRouter):
+        if isinstance(router, ExpertOutputRouter):
             raise ValueError(
-                f"router={type(router).__name__} decides from the experts' answers to the whole "
-                "question, which experts inside a network do not give: use router=top_k"
+                f"router={type(router).__name__} decides from the experts' class predictions, "
+                "which experts inside a network do not make: use router=top_k"
             )
         if router.num_experts != experts.num_experts:
             raise ValueError(
-                f"the router chooses among {router.num_experts} experts, the bank holds "
+                f"the router selects from {router.num_experts} experts, the bank holds "
                 f"{experts.num_experts}"
             )
         self.router = router

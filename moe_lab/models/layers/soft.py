@@ -1,4 +1,4 @@
-"""Soft slots: experts answer for averages of an image's own tokens (Puigcerver et al. 2024, arXiv
+"""Soft slots: experts process averages of an image's own tokens (Puigcerver et al. 2024, arXiv
 2308.00951, equations 1 to 3).
 """
 
@@ -18,10 +18,10 @@ from moe_lab.outputs import Routing
 
 @final
 class SoftTokens(nn.Module):
-    """Each expert answers for `slots` averages of an image's tokens, each token takes an average of
-    all answers. [B, tokens, D] -> [B, tokens, D]
+    """Each expert processes `slots` averages of an image's tokens, each token takes an average of
+    all outputs. [B, tokens, D] -> [B, tokens, D]
 
-    Nothing is chosen and nothing dropped: every expert is computed, on `slots` rows an image.
+    Nothing is selected and nothing dropped: every expert is computed, on `slots` rows per image.
     """
 
     def __init__(self, experts: ExpertBank, slots: int = 1) -> None:
@@ -37,13 +37,13 @@ class SoftTokens(nn.Module):
 
     def forward(self, tokens: Tensor) -> Routed:
         scores = slot_scores(tokens, self.slot_vectors, self.scale)
-        dispatch, combine = scores.softmax(1), scores.softmax(2)  # over tokens, over slots
-        inputs = torch.einsum("btd,bts->bsd", tokens.float(), dispatch)
-        answers = torch.einsum(
-            "bsd,bts->btd", answer_slots(self.experts, inputs, self.slots), combine
-        )
+        # Equations 1 and 2: the same scores, normalised over tokens and over slots.
+        dispatch, combine = scores.softmax(1), scores.softmax(2)  # [B, tokens, E * slots]
+        inputs = torch.einsum("btd,bts->bsd", tokens.float(), dispatch)  # [B, E * slots, D]
+        slot_outputs = apply_to_slots(self.experts, inputs, self.slots)  # [B, E * slots, D]
+        outputs = torch.einsum("bsd,bts->btd", slot_outputs, combine)
         routing = soft_routing(scores, combine, self.experts.num_experts)
-        return Routed(answers, routing, routing)
+        return Routed(outputs, routing, routing)
 
 
 def slot_scores(tokens: Tensor, slot_vectors: Tensor, scale: Tensor) -> Tensor:
@@ -55,18 +55,20 @@ def slot_scores(tokens: Tensor, slot_vectors: Tensor, scale: Tensor) -> Tensor:
         return scores
 
 
-def answer_slots(experts: ExpertBank, inputs: Tensor, slots: int) -> Tensor:
+def apply_to_slots(experts: ExpertBank, inputs: Tensor, slots: int) -> Tensor:
     """Each slot by its own expert: [B, E * slots, D] -> [B, E * slots, out]."""
     num_images, num_slots, _ = inputs.shape
-    owner = torch.arange(num_slots, device=inputs.device) // slots
+    owner = torch.arange(num_slots, device=inputs.device) // slots  # [E * slots]
     weights = functional.one_hot(owner, experts.num_experts).float()
+    # A plan as for routed images, with slots for images: any bank of experts then works here.
     plan = Plan.from_weights(weights.repeat(num_images, 1))
-    answers = plan.combine(experts(inputs.flatten(0, 1), plan).float())
-    return answers.unflatten(0, (num_images, num_slots))
+    outputs = plan.combine(experts(inputs.flatten(0, 1), plan).float())
+    return outputs.unflatten(0, (num_images, num_slots))
 
 
 def soft_routing(scores: Tensor, combine: Tensor, num_experts: int) -> Routing:
-    """How much of an image's answer comes from each expert: the mean over tokens, [B, E]."""
+    """How much of an image's output comes from each expert: the mean over tokens, [B, E]."""
+    # Weights are summed over an expert's slots, so that rows sum to 1; scores are averaged.
     weights = combine.mean(1).unflatten(1, (num_experts, -1)).sum(2)
     logits = scores.mean(1).unflatten(1, (num_experts, -1)).mean(2)
     return Routing(logits, weights, weights)

@@ -16,7 +16,7 @@ from moe_lab.routers import Router
 
 @final
 class RoutedTokens(RoutedLayer):
-    """Each token to the experts that the router chooses for it. [B, tokens, D] -> [B, tokens, D]
+    """Each token to the experts that the router selects for it. [B, tokens, D] -> [B, tokens, D]
 
     A token beyond an expert's capacity gets nothing from it, and exactly 0 where no expert takes
     it: the residual connection around the layer then passes it on unchanged. Without
@@ -29,7 +29,7 @@ class RoutedTokens(RoutedLayer):
         super().__init__(router, experts)
         if experts.in_features != experts.out_features:
             raise ValueError(
-                "experts on tokens give what they take: out_features must be "
+                "experts on tokens return as many features as they read: out_features must be "
                 f"{experts.in_features}, got {experts.out_features}"
             )
         if capacity_factor is not None and capacity_factor <= 0:
@@ -44,10 +44,13 @@ class RoutedTokens(RoutedLayer):
         wanted = weights != 0
         kept = wanted
         if self.capacity_factor is not None:
-            kept = within_capacity(weights, self.capacity_factor)
+            kept = within_capacity(weights, self.capacity_factor)  # [B, tokens, E]
+            # Not renormalised: what one expert contributes must not depend on how full another is.
             weights = weights * kept
         plan = Plan.from_weights(weights.flatten(0, 1))
-        answers = plan.mix(self.experts(rows, plan)).unflatten(0, shape)
+        outputs = plan.mix(self.experts(rows, plan)).unflatten(0, shape)
         probs, logits = (own.unflatten(0, shape) for own in (decisions.probs, decisions.logits))
+        # Two views of one routing: per image what was computed, per token what the router decided.
+        # Balance terms read the latter: after drops every load looks balanced.
         layer = Routing(logits.mean(1), probs.mean(1), weights.mean(1))
-        return Routed(answers, layer, decisions, kept.sum(1), (wanted & ~kept).sum(1))
+        return Routed(outputs, layer, decisions, kept.sum(1), (wanted & ~kept).sum(1))

@@ -1,7 +1,7 @@
-"""Networks whose inner quantities a modulator may move from pass to pass."""
+"""Networks with sites at which a modulator changes activations or weights from pass to pass."""
 
 from moe_lab.models.modulation.activation import ActivationModulated
-from moe_lab.models.modulation.base import Modulated, Started
+from moe_lab.models.modulation.base import Modulated, SharedState
 from moe_lab.models.modulation.channel import ChannelModulated
 from moe_lab.models.modulation.modulator import Modulator, Modulators
 from moe_lab.models.modulation.weight import WeightModulated
@@ -12,6 +12,6 @@ __all__ = [
     "Modulated",
     "Modulator",
     "Modulators",
-    "Started",
+    "SharedState",
     "WeightModulated",
 ]

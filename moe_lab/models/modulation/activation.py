@@ -1,4 +1,4 @@
-"""Activation modulation, as the Iterative Weight Modulation Network was published."""
+"""Activation modulation: numbers added to hidden activations and logits."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 from torch.nn import functional
 
-from moe_lab.models.modulation.base import Modulated, Started
+from moe_lab.models.modulation.base import Modulated, SharedState
 
 
 class ActivationModulated(Modulated):
     """h = relu(W1 x + b1 + m_hidden), logits = W2 h + b2 + m_output: images -> [B, H], [B, C].
 
-    x are the features of any backbone that gives one row an image.
+    x [B, D] are the features of any backbone that gives one row per image.
     """
 
     def __init__(self, backbone: nn.Module, hidden: int, num_classes: int) -> None:
@@ -27,14 +27,16 @@ class ActivationModulated(Modulated):
         self.second = nn.Linear(hidden, num_classes)
         self.sites = {"hidden": hidden, "output": num_classes}
 
-    def begin(self, images: Tensor) -> Started:
+    def begin(self, images: Tensor) -> SharedState:
+        # Modulation is added after W1, so W1 x is the same in every pass.
         context = self.backbone(images)
         return {"context": context, "first": self.first(context)}
 
     def forward(
-        self, started: Started, moves: Mapping[str, Tensor] | None
+        self, shared: SharedState, modulations: Mapping[str, Tensor] | None
     ) -> tuple[Tensor, Tensor]:
-        first = started["first"] if moves is None else started["first"] + moves["hidden"]
+        # Before the ReLU: there a modulator can also switch a hidden unit on.
+        first = shared["first"] if modulations is None else shared["first"] + modulations["hidden"]
         hidden = functional.relu(first)
         logits = self.second(hidden)
-        return hidden, logits if moves is None else logits + moves["output"]
+        return hidden, logits if modulations is None else logits + modulations["output"]

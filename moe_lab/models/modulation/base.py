@@ -7,25 +7,28 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-Started = dict[str, Tensor]  # [B, ...] what all passes share; "context" is what modulators see
+SharedState = dict[str, Tensor]  # [B, ...] what all passes share; modulators read "context"
 
 
 class Modulated(nn.Module, ABC):
-    """A classifier with named sites at which a number in -s..s may be added for every image.
+    """A classifier with named sites, each modulated by numbers in -s..s per image:
+    images -> hidden activations [B, H], logits [B, C].
 
-    `begin` does once what no modulation reaches; `forward` does the rest, once a pass.
+    `begin` computes once what no modulation reaches; `forward` computes the rest in every pass.
     """
 
-    sites: dict[str, int]  # site -> how many numbers it takes
-    context_features: int
-    hidden_features: int
+    sites: dict[str, int]  # site -> width, how many numbers modulate it
+    context_features: int  # D, width of what the modulators read about the image
+    hidden_features: int  # H
 
     @abstractmethod
-    def begin(self, images: Tensor) -> Started:
-        """What every pass starts from: [B, ...] by name, `context` [B, D] among them."""
+    def begin(self, images: Tensor) -> SharedState:
+        """What every pass starts from: {name: [B, ...]}, with `context` [B, D] among them."""
 
     @abstractmethod
     def forward(
-        self, started: Started, moves: Mapping[str, Tensor] | None
+        self, shared: SharedState, modulations: Mapping[str, Tensor] | None
     ) -> tuple[Tensor, Tensor]:
-        """Hidden activations [B, H] and logits [B, C] under moves {site: [B, width]}, or none."""
+        """Hidden activations [B, H] and logits [B, C], modulated by {site: [B, width]} or, in the
+        first pass, by nothing.
+        """

@@ -6,22 +6,22 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from moe_lab.models.modulation.base import Modulated, Started
+from moe_lab.models.modulation.base import Modulated, SharedState
 from moe_lab.networks.backbones import Conv
 
 
 class ChannelModulated(Modulated):
-    """In every block z (1 + m_gain) + m_shift before the ReLU, a gain and a shift a channel, and
+    """In every block z (1 + m_gain) + m_shift before the ReLU, a gain and a shift per channel, and
     m_output on the logits: images -> [B, H], [B, C].
 
-    Modulators see what the backbone makes of the image in its first, unmodulated pass.
+    Modulators read the features of the first pass, which is not modulated.
     """
 
     def __init__(self, backbone: nn.Module, hidden: int, num_classes: int) -> None:
         super().__init__()
         if not isinstance(backbone, Conv):
             raise ValueError(
-                "modulation=channel moves the channels of convolutions, but "
+                "modulation=channel scales and shifts the channels of convolutions, but "
                 f"backbone={type(backbone).__name__.lower()} has none: use backbone=conv"
             )
         if hidden != backbone.out_features:
@@ -34,26 +34,31 @@ class ChannelModulated(Modulated):
         self.second = nn.Linear(backbone.out_features, num_classes)
         self.sites = {}
         for index, block in enumerate(backbone.stages()):
-            self.sites[f"block_{index}"] = 2 * block.channels
+            self.sites[f"block_{index}"] = 2 * block.channels  # gains, then shifts
         self.sites["output"] = num_classes
 
-    def begin(self, images: Tensor) -> Started:
-        first = self.backbone.stages()[0].convolve(images)  # no modulation comes before it
+    def begin(self, images: Tensor) -> SharedState:
+        # The first convolution comes before the first site, so all passes share it.
+        first = self.backbone.stages()[0].convolve(images)
         return {"context": self._hidden(first, None), "first": first}
 
     def forward(
-        self, started: Started, moves: Mapping[str, Tensor] | None
+        self, shared: SharedState, modulations: Mapping[str, Tensor] | None
     ) -> tuple[Tensor, Tensor]:
-        hidden = started["context"] if moves is None else self._hidden(started["first"], moves)
+        hidden = (
+            shared["context"] if modulations is None else self._hidden(shared["first"], modulations)
+        )
         logits = self.second(hidden)
-        return hidden, logits if moves is None else logits + moves["output"]
+        return hidden, logits if modulations is None else logits + modulations["output"]
 
-    def _hidden(self, first: Tensor, moves: Mapping[str, Tensor] | None) -> Tensor:
+    def _hidden(self, first: Tensor, modulations: Mapping[str, Tensor] | None) -> Tensor:
+        """The backbone from its first convolution [B, c, h, w] on -> [B, H]."""
         maps = first
         for index, block in enumerate(self.backbone.stages()):
             maps = maps if index == 0 else block.convolve(maps)
-            if moves is not None:
-                gain, shift = moves[f"block_{index}"][..., None, None].chunk(2, 1)
+            if modulations is not None:
+                # 1 + gain: a modulator that gives 0 leaves the network as it is, as in FiLM.
+                gain, shift = modulations[f"block_{index}"][..., None, None].chunk(2, 1)
                 maps = maps * (1 + gain) + shift
             maps = block.activate(maps)
         hidden: Tensor = self.backbone.head(maps)

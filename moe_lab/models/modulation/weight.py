@@ -8,14 +8,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from moe_lab.models.modulation.base import Modulated, Started
+from moe_lab.models.modulation.base import Modulated, SharedState
 
 
 class WeightModulated(Modulated):
-    """W(image) = W + U diag(m) V for both layers, with m [B, R] from the modulators.
+    """W(image) = W + U diag(m) V for both layers, with m [B, R] from the modulators:
+    images -> [B, H], [B, C].
 
-    Applied as W x + U (m * (V x)), so no matrix an image is ever built: R (in + out) multiply-adds
-    instead of in * out. V x of the first layer is the same in every pass.
+    Applied as W x + U (m * (V x)), so that no matrix per image is ever built: R (in + out)
+    multiply-adds instead of in * out. V x of the first layer is the same in every pass.
     """
 
     def __init__(self, backbone: nn.Module, hidden: int, num_classes: int, rank: int) -> None:
@@ -28,37 +29,40 @@ class WeightModulated(Modulated):
         self.context_features, self.hidden_features = width, hidden
         self.first = nn.Linear(width, hidden)
         self.second = nn.Linear(hidden, num_classes)
+        # No biases: modulation of 0 must leave exactly the unmodulated network.
         self.first_down = nn.Linear(width, rank, bias=False)
         self.first_up = nn.Linear(rank, hidden, bias=False)
         self.second_down = nn.Linear(hidden, rank, bias=False)
         self.second_up = nn.Linear(rank, num_classes, bias=False)
         self.sites = {"first": rank, "second": rank}
 
-    def begin(self, images: Tensor) -> Started:
+    def begin(self, images: Tensor) -> SharedState:
         context = self.backbone(images)
         return {
-            "context": context,
-            "first": self.first(context),
-            "first_down": self.first_down(context),
+            "context": context,  # [B, D]
+            "first": self.first(context),  # [B, H]
+            "first_down": self.first_down(context),  # [B, R]
         }
 
     def forward(
-        self, started: Started, moves: Mapping[str, Tensor] | None
+        self, shared: SharedState, modulations: Mapping[str, Tensor] | None
     ) -> tuple[Tensor, Tensor]:
-        if moves is None:
-            hidden = functional.relu(started["first"])
+        if modulations is None:
+            hidden = functional.relu(shared["first"])
             return hidden, self.second(hidden)
-        moved = self.first_up(moves["first"] * started["first_down"])
-        hidden = functional.relu(started["first"] + moved)
-        moved = self.second_up(moves["second"] * self.second_down(hidden))
-        return hidden, self.second(hidden) + moved
+        update = self.first_up(modulations["first"] * shared["first_down"])  # [B, H]
+        hidden = functional.relu(shared["first"] + update)
+        update = self.second_up(modulations["second"] * self.second_down(hidden))  # [B, C]
+        return hidden, self.second(hidden) + update
 
-    def weights_of(self, moves: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """The matrices that each image is given, [B, H, D] and [B, C, H]: not for use."""
+    def weights_of(self, modulations: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """The weights of each image, [B, H, D] and [B, C, H], for inspection: `forward` never
+        builds them.
+        """
         first = torch.einsum(
-            "hr,br,rd->bhd", self.first_up.weight, moves["first"], self.first_down.weight
+            "hr,br,rd->bhd", self.first_up.weight, modulations["first"], self.first_down.weight
         )
         second = torch.einsum(
-            "cr,br,rh->bch", self.second_up.weight, moves["second"], self.second_down.weight
+            "cr,br,rh->bch", self.second_up.weight, modulations["second"], self.second_down.weight
         )
         return self.first.weight + first, self.second.weight + second

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from moe_lab.routers import AnswerRouter, Router
+from moe_lab.routers import ExpertOutputRouter, Router
 from moe_lab.training.build import build
 
 
@@ -47,7 +47,7 @@ def find_router(model: nn.Module, layer: str) -> nn.Module | None:
     found = {
         path: module
         for path, module in model.named_modules()
-        if isinstance(module, Router | AnswerRouter)
+        if isinstance(module, Router | ExpertOutputRouter)
     }
     if len(found) == 1:
         return next(iter(found.values()))

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from moe_lab.errors import ConfigError
 from moe_lab.models.layers.conv_experts import ConvExperts
 from moe_lab.networks.stacked import StackedLinear
-from moe_lab.routers import AnswerRouter, Router
+from moe_lab.routers import ExpertOutputRouter, Router
 from moe_lab.training.optimizers.muon import Muon
 
 
@@ -66,7 +66,7 @@ class HiddenMuon:
 
 def hidden_matrices(module: nn.Module, in_channels: int) -> Iterator[Tensor]:
     """The weights of linear and convolutional layers, but for routers and the first convolution."""
-    if isinstance(module, Router | AnswerRouter):
+    if isinstance(module, Router | ExpertOutputRouter):
         return
     if isinstance(module, nn.Linear | StackedLinear):
         yield module.weight

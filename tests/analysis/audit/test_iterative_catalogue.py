@@ -59,9 +59,9 @@ def test_variants_are_sound(typed: list[str]) -> None:
 @pytest.mark.parametrize(
     ("typed", "reason"),
     [
-        ("model=iwmn feedback=oracle feedback.hand_over=null", "the answer that it is asked for"),
+        ("model=iwmn feedback=oracle feedback.hand_over=null", "the label would be an input"),
         ("model=iwmn loss=balanced", "parts do not fit"),
-        ("model=iwmn backbone=patch", "one row an image"),
+        ("model=iwmn backbone=patch", "one row per image"),
         ("model=iwmn modulation=channel", "use backbone=conv"),
         ("model=iwmn loss.terms.predicted_error.weight=1", "needs predicted_error"),
         (
@@ -113,5 +113,5 @@ def test_a_run_that_only_the_oracle_could_finish_ends_before_it_starts(
         *SYNTHETIC, "model=iwmn", "feedback=oracle", "feedback.hand_over=null", small=False
     )
     assert code == 2
-    assert "the answer that it is asked for" in capsys.readouterr().err
+    assert "the label would be an input" in capsys.readouterr().err
     assert not (run / "checkpoints").exists()

@@ -69,8 +69,8 @@ def test_a_token_gets_the_weighted_sum_of_its_experts_and_nothing_when_dropped()
             torch.zeros(D),
         ]
     )
-    torch.testing.assert_close(routed.answers[0], expected)
-    assert routed.answers[0, 3].tolist() == [0.0] * D
+    torch.testing.assert_close(routed.outputs[0], expected)
+    assert routed.outputs[0, 3].tolist() == [0.0] * D
 
 
 def test_an_images_routing_is_the_mean_over_its_tokens_after_capacity() -> None:
@@ -103,7 +103,7 @@ def test_identical_experts_are_one_expert() -> None:
     single = experts(tokens.flatten(0, 1), Plan.every(15, E))[:15].view(3, 5, D)
     for top_k in (2, 3, 4):  # weights sum to 1
         layer = RoutedTokens(TopKRouter(LinearGate(D, E), top_k), experts)
-        torch.testing.assert_close(layer(tokens).answers, single)
+        torch.testing.assert_close(layer(tokens).outputs, single)
 
 
 @pytest.mark.parametrize("kind", ["tokens", "maps", "kernels"])
@@ -114,12 +114,12 @@ def test_all_experts_at_once_are_the_softmax_mixture(kind: str) -> None:
     if kind == "tokens":
         bank = MLPExperts(E, D, 8, D)
         asked: tuple[Tensor, ...] = (torch.randn(3, 5, D),)
-        pair = [RoutedTokens(router, bank)(*asked).answers for router in (sparse, dense)]
+        pair = [RoutedTokens(router, bank)(*asked).outputs for router in (sparse, dense)]
     else:
         convolutions = ConvExperts(E, D)
         layer = RoutedMaps if kind == "maps" else MixedKernels
         asked = (torch.randn(3, D, 5, 4), torch.randn(3, D))
-        pair = [layer(router, convolutions)(*asked).answers for router in (sparse, dense)]
+        pair = [layer(router, convolutions)(*asked).outputs for router in (sparse, dense)]
     torch.testing.assert_close(pair[0], pair[1])
 
 
@@ -143,7 +143,7 @@ def test_chosen_convolutions_are_the_loop_over_all_of_them(top_k: int) -> None:
     maps, features = torch.randn(7, D, 5, 4), torch.randn(7, D)
     routed = layer(maps, features)
     expected = conv_loop(layer.experts, maps, routed.layer.weights)  # type: ignore[arg-type]
-    torch.testing.assert_close(routed.answers, expected)
+    torch.testing.assert_close(routed.outputs, expected)
     assert ((routed.layer.weights != 0).sum(1) == top_k).all()
 
 
@@ -161,7 +161,7 @@ def test_mixed_kernels_are_an_explicit_convolution_of_each_image() -> None:
         assert isinstance(kernel, Tensor)
         assert isinstance(bias, Tensor)
         expected = functional.conv2d(maps[image][None], kernel, bias, padding=1).relu()
-        torch.testing.assert_close(routed.answers[image], expected[0], atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(routed.outputs[image], expected[0], atol=1e-5, rtol=1e-5)
 
 
 def test_one_expert_of_weight_one_is_the_same_either_way() -> None:
@@ -169,14 +169,14 @@ def test_one_expert_of_weight_one_is_the_same_either_way() -> None:
     router, bank = Fixed(torch.eye(E)[[2, 0, 2]]), ConvExperts(E, D)
     maps, features = torch.randn(3, D, 4, 4), torch.randn(3, D)
     first, second = (kind(router, bank)(maps, features) for kind in (RoutedMaps, MixedKernels))
-    torch.testing.assert_close(first.answers, second.answers, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(first.outputs, second.outputs, atol=1e-5, rtol=1e-5)
 
 
 def test_images_without_any_weight_pass_by_and_leave_zero_gradients() -> None:
     bank = ConvExperts(2, D)
     layer = RoutedMaps(Fixed(torch.zeros(3, 2)), bank)
     maps = torch.randn(3, D, 4, 4, requires_grad=True)
-    answers = layer(maps, torch.randn(3, D)).answers
+    answers = layer(maps, torch.randn(3, D)).outputs
     assert answers.abs().max() == 0
     answers.sum().backward()
     assert bank.kernels.grad is not None
@@ -218,7 +218,7 @@ def test_experts_that_change_the_width_of_a_token_are_refused(size: tuple[int, i
 
 
 def test_a_router_and_a_bank_of_other_sizes_are_refused() -> None:
-    with pytest.raises(ValueError, match="chooses among 4 experts, the bank holds 5"):
+    with pytest.raises(ValueError, match="selects from 4 experts, the bank holds 5"):
         RoutedMaps(TopKRouter(LinearGate(D, 4), 2), ConvExperts(5, D))
 
 
@@ -235,6 +235,6 @@ def test_soft_slots_are_an_explicit_loop_over_slots() -> None:
             for s, own in enumerate(torch.eye(3).repeat_interleave(2, 0))
         ]
         combine = scores.softmax(-1)
-        torch.testing.assert_close(routed.answers[image], combine @ torch.stack(answers))
+        torch.testing.assert_close(routed.outputs[image], combine @ torch.stack(answers))
         shares = combine.mean(0).view(3, 2).sum(1)
         torch.testing.assert_close(routed.layer.weights[image], shares)
