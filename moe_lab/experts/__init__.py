@@ -1,4 +1,4 @@
-"""What the experts answer: features [B, ...] and a plan -> answers [N, D]."""
+"""Banks of experts: features [B, ...] and a plan of N pairs -> expert outputs [N, out]."""
 
 from moe_lab.experts.attention import AttentionExperts
 from moe_lab.experts.bank import ExpertBank

@@ -53,12 +53,15 @@ class AttentionExperts(ExpertBank):
     def forward(self, features: Tensor, plan: Plan) -> Tensor:
         counts = plan.counts
         rows = self.dropout(self.activation(normalise(first_layer(self.stem, features, plan))))
+        # [N, num_heads, H / num_heads] each. The heads of one vector are the sequence here: in
+        # multi-head attention as usual they would never see each other.
         queries, keys, values = self.read(rows, counts).unflatten(1, self.pieces).unbind(1)
         scores = queries @ keys.mT * self.pieces[2] ** -0.5  # [N, num_heads, num_heads]
+        # softmax runs in float32 under autocast; back to the type of the values before the product.
         mixed = (scores.softmax(-1).to(values.dtype) @ values).flatten(1)  # [N, H]
         rows = normalise(rows + self.write(mixed, counts))
-        answers: Tensor = self.head(self.activation(self.widen(rows, counts)), counts)
-        return answers
+        outputs: Tensor = self.head(self.activation(self.widen(rows, counts)), counts)
+        return outputs
 
     def parameters_per_expert(self) -> list[int]:
         return equal_share(self)

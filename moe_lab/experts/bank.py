@@ -1,4 +1,4 @@
-"""What every bank of experts offers to a mixture."""
+"""The contract of a bank of experts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from moe_lab.networks.stacked import StackedLinear
 
 
 class ExpertBank(nn.Module, ABC):
-    """E experts behind one call. features [B, ...], plan of N pairs -> answers [N, out]"""
+    """E experts behind one call: features [B, ...], plan of N pairs -> outputs [N, out], in the
+    order of the plan. An expert without pairs is not computed.
+    """
 
     def __init__(self, num_experts: int, in_features: int, out_features: int) -> None:
         super().__init__()
@@ -31,7 +33,7 @@ class ExpertBank(nn.Module, ABC):
 
 
 def first_layer(layer: StackedLinear, features: Tensor, plan: Plan) -> Tensor:
-    """The layer on each pair's image, without copies of the images where everybody is asked.
+    """The layer on each pair's image, without copies of the images where the plan is dense.
     [B, ...] -> [N, H]
     """
     flat = features.flatten(1)  # [B, D]

@@ -20,7 +20,7 @@ from moe_lab.networks.conv_net import as_images, is_image
 class ConvNetExperts(ExpertBank):
     """E separate `ConvNet`s. [B, ...] -> [N, out]
 
-    A loop, not one grouped convolution: that needs equal numbers of images, and even with them it
+    A loop, not one grouped convolution, which needs equal numbers of images, and even with them
     takes longer (2 of 8 experts, 128 images, forward and backward, one CPU thread: 31 ms against
     20 for 8 and 16 channels on 1x28x28, 90 against 43 for 16 and 32 on 3x32x32).
     """
@@ -44,17 +44,18 @@ class ConvNetExperts(ExpertBank):
             for _ in range(num_experts)
         ]
         self.experts = nn.ModuleList(nets)
-        # One convolution of the images that all experts see takes 0.4 to 0.6 times as long for 1
-        # or 2 channels each, and 1 to 2 times for 4 or 8 (10 experts, 512 images of 1x28x28,
-        # forward and backward, one CPU thread).
+        # Where every expert sees every image, one wide first convolution takes 0.4 to 0.6 times as
+        # long for 1 or 2 channels each, but 1 to 2 times for 4 or 8 (10 experts, 512 images of
+        # 1x28x28, forward and backward, one CPU thread). Not with batch norm, whose statistics each
+        # expert keeps itself.
         self.starts_together = batch_norm == 0 and first_width(channels) <= 2
 
     def forward(self, features: Tensor, plan: Plan) -> Tensor:
         if plan.is_dense and self.starts_together:
-            return self._everyone(features)
+            return self._all_experts(features)
         return apply_in_turn(self, self.experts, features, plan)
 
-    def _everyone(self, features: Tensor) -> Tensor:
+    def _all_experts(self, features: Tensor) -> Tensor:
         """Every expert on every image, the first blocks of all as one. [B, ...] -> [E * B, out]"""
         nets = [cast(ConvNet, expert) for expert in self.experts]
         first = [cast(nn.Conv2d, net.blocks[0]) for net in nets]
@@ -63,6 +64,7 @@ class ConvNetExperts(ExpertBank):
         images = as_images(features, nets[0].in_shape)
         maps = functional.conv2d(images, kernels, biases, padding=first[0].padding)
         shared = functional.max_pool2d(maps, 2).relu_().chunk(self.num_experts, 1)
+        # The first three layers are the block that has just been computed: convolution, pool, ReLU.
         own = [net.head(net.blocks[3:](maps)) for net, maps in zip(nets, shared, strict=True)]
         return torch.cat(own)
 

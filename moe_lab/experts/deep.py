@@ -46,15 +46,16 @@ class DeepExperts(ExpertBank):
 
     def forward(self, features: Tensor, plan: Plan) -> Tensor:
         first, *rest = (cast(StackedLinear, layer) for layer in self.layers)
+        # Copies of the images are made only where the skip connection adds them unchanged.
         kept = None if self.projects[0] else plan.gather(features.flatten(1))
         rows = self._bridge(first_layer(first, features, plan), kept)
         for layer, projects in zip(rest, self.projects[1:], strict=True):
             rows = self._bridge(layer(rows, plan.counts), None if projects else rows)
-        answers: Tensor = self.head(rows, plan.counts)
-        return answers
+        outputs: Tensor = self.head(rows, plan.counts)
+        return outputs
 
     def _bridge(self, product: Tensor, rows: Tensor | None) -> Tensor:
-        """W h, or W h beside P h where there are no rows to keep -> the next h. [N, H]"""
+        """W h, or [W h, P h] where the layer changes its width -> the next h. [N, H]"""
         inner, kept = product.chunk(2, dim=1) if rows is None else (product, rows)
         bridged: Tensor = self.dropout(self.activation(normalise(inner))) + kept
         return bridged

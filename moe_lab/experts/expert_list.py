@@ -16,11 +16,12 @@ from moe_lab.networks import perceptron
 
 @final
 class ExpertList(ExpertBank):
-    """Any modules, alike or not, each called on its own images only. [B, ...] -> [N, out]"""
+    """Modules of any kinds, each called on its own images only. [B, ...] -> [N, out]"""
 
     def __init__(
         self, experts: Sequence[nn.Module], out_features: int, in_features: int | None = None
     ) -> None:
+        # What different modules read need not have one width: 1 stands for "not known".
         super().__init__(len(experts), in_features or 1, out_features)
         self.experts = nn.ModuleList(experts)
 
@@ -36,26 +37,32 @@ def apply_in_turn(
 ) -> Tensor:
     """Each expert of a bank on its own images. [B, ...] -> [N, out]"""
     images = plan.gather(features).split(plan.counts)
-    called = [apply_expert(expert, own) for expert, own in zip(experts, images, strict=True) if len(own) > 0]
-    if not called:  # no answers, but of all parameters, so that a backward pass finds its way
+    pairs = zip(experts, images, strict=True)
+    # An expert without images is not called: batch norm fails on an empty batch.
+    outputs = [apply_expert(expert, own) for expert, own in pairs if len(own) > 0]
+    if not outputs:
+        # Empty, but a function of all parameters: they get zero gradients instead of none, on which
+        # a backward pass would fail.
         total = sum(parameter.sum() for parameter in bank.parameters())
         return total * features.new_zeros(0, bank.out_features)
-    return torch.cat(called)
+    return torch.cat(outputs)
 
 
 def apply_expert(expert: nn.Module, images: Tensor) -> Tensor:
-    """The answers of one expert; for one image alone, batch norm takes its running statistics."""
-    # The statistics of one image say nothing about a batch, and where its maps have shrunk to one
-    # pixel there are none.
+    """One expert on its images, [n, ...] -> [n, out]; for n = 1 batch norm takes its running
+    statistics.
+    """
+    # The statistics of one image say nothing about others, and where its maps have shrunk to one
+    # pixel they do not exist. A sparse router sends single images to experts all the time.
     alone = expert.training and len(images) == 1
     norms = [layer for layer in expert.modules() if isinstance(layer, _BatchNorm)] if alone else []
     training = [norm for norm in norms if norm.training]
     for norm in training:
         norm.eval()
-    answers: Tensor = expert(images)
+    outputs: Tensor = expert(images)
     for norm in training:
         norm.train()
-    return answers
+    return outputs
 
 
 def mlp_expert_list(

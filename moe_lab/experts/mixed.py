@@ -26,8 +26,8 @@ class SingleExpert(nn.Module):
         self.bank = bank
 
     def forward(self, features: Tensor) -> Tensor:
-        answers: Tensor = self.bank(features, Plan.every(len(features), 1, features.device))
-        return answers
+        outputs: Tensor = self.bank(features, Plan.every(len(features), 1, features.device))
+        return outputs
 
 
 def mixed_expert_list(
@@ -37,10 +37,10 @@ def mixed_expert_list(
     out_features: int,
     experts: Sequence[partial[ExpertBank]],
 ) -> ExpertList:
-    """One expert for each entry of `experts`, in turn until there are `num_experts`.
+    """One expert per entry of `experts`, from the first again until there are `num_experts`.
 
-    An entry gets the sizes given here, but for those it names itself. Entries that would be left
-    over are refused, save by a single expert, which is the first.
+    An entry gets the sizes given here, except those that it names itself. More entries than experts
+    are refused, except where there is one expert, which is then the first entry.
     """
     if not experts or len(experts) > num_experts > 1:
         raise ValueError(
@@ -51,6 +51,7 @@ def mixed_expert_list(
         "num_experts": 1, "in_features": in_features, "hidden": hidden,
         "out_features": out_features,
     }  # fmt: skip
+    # Partial, so that each expert is built anew: built ones would share their weights.
     kinds = [experts[index % len(experts)] for index in range(num_experts)]
     built = [SingleExpert(kind.func(*kind.args, **(sizes | kind.keywords))) for kind in kinds]
     return ExpertList(built, out_features, in_features)

@@ -20,11 +20,12 @@ def network_expert_list(
     hidden: int | Sequence[int] | None = None,
     dropout: float = 0.0,
 ) -> ExpertList:
-    """E networks made by one recipe, each with weights and, in batch norm, statistics of its own.
+    """E networks built alike, each with its own weights and, in batch norm, its own statistics.
 
-    Batch norm follows the images that the router sends, so answers in training depend on which
-    these are.
+    Batch norm sees the images that the router sends, so outputs in training depend on which these
+    are.
     """
+    # Backbones read images, and these experts get features: only raw pixels are both.
     check_images(in_features, in_shape)
     experts = [
         Headed(network(), in_shape, out_features, hidden, dropout) for _ in range(num_experts)

@@ -16,7 +16,7 @@ from moe_lab.networks.stacked import StackedLinear
 class ResidualExperts(ExpertBank):
     """E networks with blocks h <- act(h + norm(V dropout(act(norm(W h))))). [B, ...] -> [N, out]
 
-    A first layer h = act(norm(W x)) brings the image to `hidden` units.
+    A first layer h = act(norm(W x)) maps the image to `hidden` units.
     """
 
     def __init__(
@@ -42,12 +42,14 @@ class ResidualExperts(ExpertBank):
 
     def forward(self, features: Tensor, plan: Plan) -> Tensor:
         rows = self.activation(normalise(first_layer(self.stem, features, plan)))
+        # One flat list, inner and outer layers in turn: parameter names are part of checkpoints.
         layers = [cast(StackedLinear, layer) for layer in self.blocks]
         for inner, outer in zip(layers[::2], layers[1::2], strict=True):
             hidden = self.dropout(self.activation(normalise(inner(rows, plan.counts))))
+            # Normalised before the addition: the skip connection itself stays an identity.
             rows = self.activation(rows + normalise(outer(hidden, plan.counts)))
-        answers: Tensor = self.head(rows, plan.counts)
-        return answers
+        outputs: Tensor = self.head(rows, plan.counts)
+        return outputs
 
     def parameters_per_expert(self) -> list[int]:
         return equal_share(self)

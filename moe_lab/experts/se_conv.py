@@ -19,7 +19,9 @@ from moe_lab.networks.perceptron import check_positive, perceptron
 
 @final
 class SqueezeExcitation(nn.Module):
-    """Each channel times a sigmoid gate that sees the mean of all channels. [n, C, h, w], same"""
+    """Each channel times a sigmoid gate that reads the means of all channels.
+    [n, D, h, w] -> [n, D, h, w], D are channels here
+    """
 
     def __init__(self, channels: int, reduction: int) -> None:
         super().__init__()
@@ -28,7 +30,7 @@ class SqueezeExcitation(nn.Module):
         self.excite = nn.Linear(squeezed, channels)
 
     def forward(self, images: Tensor) -> Tensor:
-        means = images.mean((2, 3))  # [n, C]
+        means = images.mean((2, 3))  # [n, D]
         # silu, not the paper's ReLU: all of a few ReLU units are often dead from the start, and the
         # gates then never move.
         gates: Tensor = self.excite(functional.silu(self.squeeze(means))).sigmoid()
@@ -78,8 +80,8 @@ class SEConvExpert(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         images = self.blocks(as_images(features, self.in_shape))
-        answers: Tensor = self.head(images.mean((2, 3)))
-        return answers
+        outputs: Tensor = self.head(images.mean((2, 3)))
+        return outputs
 
 
 def se_conv_expert_list(
@@ -92,7 +94,7 @@ def se_conv_expert_list(
     reduction: int = 4,
     dropout: float = 0.0,
 ) -> ExpertList:
-    """E separate `SEConvExpert`s; why in a loop: see `ConvNetExperts`."""
+    """E separate `SEConvExpert`s, in a loop for the reason that `ConvNetExperts` gives."""
     check_images(in_features, in_shape)
     experts = [
         SEConvExpert(in_shape, channels, hidden, out_features, reduction, dropout)

@@ -1,5 +1,5 @@
-"""Experts that always answer beside those that are routed (DeepSeekMoE, Dai et al. 2024, equation
-9).
+"""Experts that process every image, beside those that are routed (DeepSeekMoE, Dai et al. 2024,
+equation 9).
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from moe_lab.networks.stacked import StackedLinear
 
 @final
 class SharedExperts(ExpertBank):
-    """Answer e is routed_e(x) + the sum of all shared experts' answers. [B, ...] -> [N, out]
+    """Output e is routed_e(x) + the sum of all shared experts' outputs. [B, ...] -> [N, out]
 
-    Summed by weight, that is sum_e w_e routed_e(x) + shared(x) sum_e w_e: weights that sum to 1
-    give the paper's layer (less its residual stream), others scale the shared answer too. The
-    shared experts see each image of the plan once, however many experts it has. `num_experts`
-    counts the routed ones.
+    The weighted sum is sum_e w_e routed_e(x) + shared(x) sum_e w_e: weights that sum to 1 give the
+    paper's layer (less its residual stream), others scale the shared output too. The shared experts
+    process each image of the plan once, however many experts it has. `num_experts` counts the
+    routed ones.
     """
 
     def __init__(
@@ -44,21 +44,25 @@ class SharedExperts(ExpertBank):
         self.shared = MLPExperts(num_shared, in_features, shared_hidden, *ends)
 
     def forward(self, features: Tensor, plan: Plan) -> Tensor:
-        return self.routed(features, plan) + plan.gather(self._shared_answers(features, plan))
+        # Added to every pair, because a bank returns pairs: the combine rule then needs no second
+        # input for what is not routed.
+        return self.routed(features, plan) + plan.gather(self._shared_outputs(features, plan))
 
-    def _shared_answers(self, features: Tensor, plan: Plan) -> Tensor:
-        """[B, ...] -> [B, out], not computed for images that nobody is asked about."""
-        if plan.bounds is None:
+    def _shared_outputs(self, features: Tensor, plan: Plan) -> Tensor:
+        """[B, ...] -> [B, out], not computed for images without any expert."""
+        if plan.bounds is None:  # dense: every image has all experts
             return self._sum(features)
-        asked = plan.bounds.diff().nonzero().view(-1)
-        if len(asked) == plan.num_rows:
+        # Images whose pairs start and end at the same place have none.
+        used = plan.bounds.diff().nonzero().view(-1)
+        if len(used) == plan.num_rows:
             return self._sum(features)
-        answers = self._sum(features.index_select(0, asked))
-        return answers.new_zeros(plan.num_rows, self.out_features).index_copy(0, asked, answers)
+        outputs = self._sum(features.index_select(0, used))
+        return outputs.new_zeros(plan.num_rows, self.out_features).index_copy(0, used, outputs)
 
     def _sum(self, features: Tensor) -> Tensor:
-        everyone = Plan.every(len(features), self.shared.num_experts, features.device)
-        return everyone.combine(self.shared(features, everyone))
+        """The sum over the shared experts, [B, ...] -> [B, out]."""
+        every_pair = Plan.every(len(features), self.shared.num_experts, features.device)
+        return every_pair.combine(self.shared(features, every_pair))
 
     def shared_flops_per_image(self) -> int:
         """What the shared experts cost an image: two operations a weight, none for biases."""
@@ -66,4 +70,5 @@ class SharedExperts(ExpertBank):
         return 2 * sum(layer.weight.numel() for layer in layers)
 
     def parameters_per_expert(self) -> list[int]:
+        # Of the routed ones alone: the shared experts are never idle.
         return self.routed.parameters_per_expert()

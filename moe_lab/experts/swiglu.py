@@ -17,7 +17,7 @@ from moe_lab.networks.stacked import StackedLinear
 class SwiGLUExperts(ExpertBank):
     """E networks (silu(x W) * x V) U. [B, ...] -> [N, out]
 
-    All three layers have a bias, which the paper leaves out: the last one answers with logits.
+    All three layers have a bias, which the paper leaves out: here the outputs are class logits.
     """
 
     def __init__(
@@ -31,14 +31,15 @@ class SwiGLUExperts(ExpertBank):
         super().__init__(num_experts, in_features, out_features)
         check_positive(hidden=hidden)
         check_dropout(dropout)
+        # W and V read the same rows: side by side they are one product.
         self.gate_and_value = StackedLinear(num_experts, in_features, 2 * hidden)
         self.head = StackedLinear(num_experts, hidden, out_features)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, features: Tensor, plan: Plan) -> Tensor:
         gate, value = first_layer(self.gate_and_value, features, plan).chunk(2, dim=1)
-        answers: Tensor = self.head(self.dropout(functional.silu(gate) * value), plan.counts)
-        return answers
+        outputs: Tensor = self.head(self.dropout(functional.silu(gate) * value), plan.counts)
+        return outputs
 
     def parameters_per_expert(self) -> list[int]:
         return equal_share(self)

@@ -18,8 +18,8 @@ from moe_lab.experts.mlp import MLPExperts
 class ZeroExperts(ExpertBank):
     """E - num_zero perceptrons, then num_zero experts whose logits are 0. [B, ...] -> [N, out]
 
-    Zero logits are the uniform distribution: the weight that goes there makes the mixture less
-    sure, and costs nothing.
+    Zero logits are the uniform distribution: weight that goes there makes the prediction less
+    confident and costs nothing.
     """
 
     def __init__(
@@ -37,16 +37,17 @@ class ZeroExperts(ExpertBank):
         if not 0 <= self.num_zero < num_experts:
             raise ValueError(
                 f"expert.num_zero must be in 0..num_experts - 1 = 0..{num_experts - 1}, got "
-                f"{num_zero}: one expert at least has to answer"
+                f"{num_zero}: at least one expert has to compute something"
             )
         self.real = MLPExperts(
             num_experts - self.num_zero, in_features, hidden, out_features, dropout, activation
         )
 
     def forward(self, features: Tensor, plan: Plan) -> Tensor:
-        answers = self.real(features, plan.first(self.real.num_experts))
-        idle = len(plan.row) - len(answers)
-        return torch.cat([answers, answers.new_zeros(idle, self.out_features)])
+        # Pairs are sorted by expert and the zero experts are last: so are their rows.
+        outputs = self.real(features, plan.first(self.real.num_experts))
+        idle = len(plan.row) - len(outputs)
+        return torch.cat([outputs, outputs.new_zeros(idle, self.out_features)])
 
     def parameters_per_expert(self) -> list[int]:
         return self.real.parameters_per_expert() + [0] * self.num_zero

@@ -1,4 +1,4 @@
-"""Networks that an expert or a gate can be, [n, ...] -> [n, out]; they know neither of the two."""
+"""Networks that serve as expert, gate or backbone, [n, ...] -> [n, out], and know none of these."""
 
 from moe_lab.networks.conv_net import ConvNet
 from moe_lab.networks.headed import Headed

@@ -40,10 +40,12 @@ class ConvNet(nn.Module):
             )
         layers: list[nn.Module] = []
         for index, (before, after) in enumerate(pairwise([self.in_shape[0], *widths])):
+            # With a bias even before batch norm: published networks of this kind have it, and
+            # numbers of parameters are compared.
             layers.append(nn.Conv2d(before, after, 3, padding=padding))
             if index < batch_norm:
                 layers.append(nn.BatchNorm2d(after))
-            # Pooled first: the maximum of ReLUs is the ReLU of the maximum, of a quarter as many.
+            # Pooled first: the ReLU of a maximum is the maximum of ReLUs, of a quarter as many.
             layers += [nn.MaxPool2d(2), nn.ReLU(inplace=True)]
         self.blocks = channels_last(nn.Sequential(*layers))
         height, width = self.in_shape[1:]
@@ -52,11 +54,12 @@ class ConvNet(nn.Module):
         self.head = perceptron(widths[-1] * height * width, hidden, out_features, dropout)
 
     def forward(self, features: Tensor) -> Tensor:
-        answers: Tensor = self.head[-1](self.hidden(features))
-        return answers
+        outputs: Tensor = self.head[-1](self.hidden(features))
+        return outputs
 
     def hidden(self, features: Tensor) -> Tensor:
         """What the last layer reads. [n, D] -> [n, H]"""
+        # Apart from the last layer, because a gate runs that one in float32 (see `scores_of`).
         last: Tensor = self.head[:-1](self.blocks(as_images(features, self.in_shape)))
         return last
 
@@ -75,14 +78,14 @@ def as_images(features: Tensor, in_shape: Sequence[int]) -> Tensor:
 
 
 def is_image(in_features: int, in_shape: Sequence[int]) -> bool:
-    """Whether so many features are the pixels of an image: channels, height, width."""
+    """Whether so many features are the pixels of an image of shape (channels, height, width)."""
     return len(in_shape) == 3 and math.prod(in_shape) == in_features
 
 
 def block_widths(
     channels: int | Sequence[int], in_shape: Sequence[int], padding: int = 1
 ) -> list[int]:
-    """The channels of each block, one or several, each of which halves the image."""
+    """The channels of each block, as a list; refuses more blocks than can halve the image."""
     if padding not in (0, 1):
         raise ValueError(f"padding must be 0 or 1, got {padding}")
     widths = [channels] if isinstance(channels, int) else list(channels)

@@ -1,4 +1,4 @@
-"""A backbone with an answer: features of raw pixels, then a perceptron or one linear layer."""
+"""A backbone with a head: features of raw pixels, then a perceptron or one linear layer."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Headed(nn.Module):
         for attribute, kind in (("tokens", "tokens"), ("gives_maps", "maps")):
             if hasattr(backbone, attribute):
                 raise ValueError(
-                    f"an expert or a gate needs one row of features an image, but the backbone "
+                    f"an expert or a gate needs one row of features per image, but the backbone "
                     f"{type(backbone).__name__} gives {kind}: use conv, se_resnet, wide_resnet, "
                     "resnet18 or airbench"
                 )
@@ -44,11 +44,12 @@ class Headed(nn.Module):
         self.head = nn.Sequential(*layers, nn.Linear(widths[-1], out_features))
 
     def forward(self, features: Tensor) -> Tensor:
-        answers: Tensor = self.head[-1](self.hidden(features))
-        return answers
+        outputs: Tensor = self.head[-1](self.hidden(features))
+        return outputs
 
     def hidden(self, features: Tensor) -> Tensor:
         """What the last layer reads. [n, D] -> [n, H]"""
+        # Experts and gates get what the model's backbone gives, pixels in a row, or images.
         images = features.flatten(1).unflatten(1, self.in_shape)
         last: Tensor = self.head[:-1](self.backbone(images))
         return last

@@ -19,6 +19,7 @@ def perceptron(
     check_positive(in_features=in_features, out_features=out_features)
     check_dropout(dropout)
     widths = [in_features, *hidden_widths(hidden)]
+    # Flattens by itself, so that images can be given as rows or as they are.
     layers: list[nn.Module] = [nn.Flatten()]
     for before, after in pairwise(widths):
         layers += [nn.Linear(before, after), activation_module(activation), nn.Dropout(dropout)]
@@ -26,12 +27,14 @@ def perceptron(
 
 
 def check_positive(**sizes: int) -> None:
+    """Refuse sizes below 1, each by its name."""
     for name, size in sizes.items():
         if size < 1:
             raise ValueError(f"{name} must be a positive integer, got {size}")
 
 
 def check_dropout(dropout: float) -> None:
+    """Refuse a share outside 0..1; at 1 nothing would be left to learn from."""
     if not 0.0 <= dropout < 1.0:
         raise ValueError(f"dropout must be at least 0 and below 1, got {dropout}")
 
@@ -46,7 +49,9 @@ def hidden_widths(hidden: int | Sequence[int]) -> list[int]:
 
 
 def activation_module(activation: str, in_place: bool = False) -> nn.Module:
-    """The named nonlinearity; only relu can work in place without keeping a copy of its input."""
+    """The named nonlinearity; only relu works in place."""
+    # The gradient of ReLU needs its output alone. GELU and SiLU need their input, which would be
+    # overwritten.
     if activation == "relu":
         return nn.ReLU(inplace=in_place)
     if activation not in _ACTIVATIONS:

@@ -1,4 +1,4 @@
-"""How far training has come, for the few parts that change with it."""
+"""The share of training that is done, for the few parts that follow it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class FollowsProgress(nn.Module):
     """A module that may read `fraction`, the share of training that is done, in 0..1.
 
     The classifier sets it before every step. It is stored with the weights, so that a trained
-    model evaluates as it was when training ended.
+    model is evaluated with the value that its training ended with.
     """
 
     fraction: Tensor  # [] float32
@@ -25,9 +25,10 @@ class FollowsProgress(nn.Module):
 
 
 def follow(root: nn.Module, fraction: float) -> None:
-    """Tell every part of `root` how far training has come."""
+    """Set the fraction of every part of `root` that follows it."""
     for module in root.modules():
         if isinstance(module, FollowsProgress):
+            # In place and without a new tensor: compiled code and moved devices keep their buffer.
             module.fraction.fill_(min(1.0, max(0.0, fraction)))
 
 
@@ -37,4 +38,5 @@ def interpolate(curve: str, start: float, end: float, fraction: Tensor) -> Tenso
         return start + (end - start) * fraction
     if curve == "cosine":
         return end + (start - end) * 0.5 * (1 + torch.cos(math.pi * fraction))
+    # Callers refuse a start or an end of 0, which a geometric curve never reaches.
     return start * (end / start) ** fraction

@@ -1,4 +1,4 @@
-"""Linear layers of all experts as one stacked weight: the grouped linear."""
+"""Linear layers of all experts as one stacked weight: the grouped linear layer."""
 
 from __future__ import annotations
 
@@ -27,13 +27,14 @@ class StackedLinear(nn.Module):
 
     def reset_parameters(self) -> None:
         """Draw every expert as nn.Linear draws its own."""
-        # nn.init would read the fan-in of a 3-D tensor as in * out (it thinks of convolutions).
+        # nn.init would take a 3-D tensor for a convolution and its fan-in for in * out.
         bound = self.in_features**-0.5
         for parameter in self.parameters(recurse=False):
             nn.init.uniform_(parameter, -bound, bound)
 
     def forward(self, rows: Tensor, counts: Sequence[int]) -> Tensor:
         rows, weight, bias = self._autocast(rows)
+        # Equal numbers of rows are one batched product, which is the fastest there is.
         if min(counts) == max(counts):
             stacked = rows.view(self.num_experts, counts[0], self.in_features)
             return _batched(stacked, weight, bias)
@@ -48,7 +49,9 @@ class StackedLinear(nn.Module):
         return f"{self.num_experts} x ({self.in_features} -> {self.out_features})"
 
     def _autocast(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-        """The operands in the dtype that autocast gives nn.Linear; a custom Function gets none."""
+        """The operands in the dtype that autocast gives nn.Linear."""
+        # Autocast knows nothing about a custom Function. float64 it leaves alone, and so must this:
+        # gradients are checked in float64.
         kind = rows.device.type
         if not torch.is_autocast_enabled(kind) or rows.dtype == torch.float64:
             return rows, self.weight, self.bias
@@ -60,7 +63,7 @@ class StackedLinear(nn.Module):
 def relu_perceptron(
     rows: Tensor, first: StackedLinear, last: StackedLinear, counts: Sequence[int]
 ) -> Tensor:
-    """last(relu(first(rows))) in one go. [N, in] -> [N, out]"""
+    """last(relu(first(rows))) as one Function. [N, in] -> [N, out]"""
     rows, *parameters = first._autocast(rows)
     parameters += last._autocast(rows)[1:]
     return _SegmentedPerceptron.apply(rows, *parameters, counts)
@@ -79,7 +82,7 @@ class _SegmentedLinear(torch.autograd.Function):
     # A loop rather than grouped_mm, which on CPU is the same loop (33 ms both for 64 experts of
     # 256 x 256 x 512, 2 threads; 0.34 and 0.33 ms for 8 of 32 x 784 x 128) and refuses float64
     # and widths off 16 bytes. Padding to one bmm is faster only for few rows (0.25 ms), and it
-    # would compute rows that nobody asked for.
+    # would compute rows that do not exist, which the counted FLOPs would show.
 
     @staticmethod
     def forward(
@@ -93,6 +96,7 @@ class _SegmentedLinear(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         rows, weight = ctx.saved_tensors
+        # An expanded gradient, as of a sum, would be copied by every single product.
         grad = grad.contiguous()
         grads = grad.split(ctx.counts)
         grad_rows = grad_weight = grad_bias = None
@@ -126,6 +130,7 @@ class _SegmentedPerceptron(torch.autograd.Function):
         last_bias: Tensor,
         counts: Sequence[int],
     ) -> Tensor:
+        # In place, and only the result is kept: it is 0 exactly where the gradient of relu is.
         hidden = _affine(rows, weight, bias, counts).relu_()
         ctx.save_for_backward(rows, weight, hidden, last_weight)
         ctx.counts = counts
@@ -146,6 +151,7 @@ class _SegmentedPerceptron(torch.autograd.Function):
             weight.mT, last_weight.mT, rows_out, *grads, *biases, strict=True,
         )  # fmt: skip
         for own, active, up, first, last, down, *outs in segments:
+            # [n, H] gradient of the hidden layer, masked in place by threshold_backward.
             inner = torch.mm(up, last, out=buffer[: len(up)])
             torch.ops.aten.threshold_backward.grad_input(inner, active, 0, grad_input=inner)
             torch.mm(own.t(), inner, out=outs[0])
@@ -170,8 +176,8 @@ def _affine(rows: Tensor, weight: Tensor, bias: Tensor | None, counts: Sequence[
     else:
         out, starts = rows.new_empty(shape), bias.unbind()
     outs = out.split(counts)
-    for start, own, layer, answer in zip(starts, rows.split(counts), weight, outs, strict=True):
-        torch.addmm(start, own, layer, out=answer)
+    for start, own, layer, result in zip(starts, rows.split(counts), weight, outs, strict=True):
+        torch.addmm(start, own, layer, out=result)
     return out
 
 
@@ -189,7 +195,7 @@ def _buffer(like: Tensor, *shape: int) -> Tensor:
 
 
 def _is_fresh(like: Tensor, *shape: int) -> bool:
-    """Whether a tensor this large would be made of pages that nobody has touched."""
+    """Whether a tensor this large would consist of memory pages that were never touched."""
     # glibc returns 32 MiB and more to the kernel at every free. Many small products that touch such
     # pages first take 14 ms longer for 32 MiB, a fill by all threads 8 ms.
     return like.device.type == "cpu" and math.prod(shape) * like.element_size() >= 2**25

@@ -29,12 +29,12 @@ from moe_lab.routers.tree import TreeRouter
 from moe_lab.routers.uniform import UniformRouter
 
 __all__ = [
-    "ExpertOutputRouter",
     "AttentionRouter",
     "ConvGate",
     "CosineRouter",
     "EntropyRouter",
     "ExpertChoiceRouter",
+    "ExpertOutputRouter",
     "FixedTemperature",
     "Gate",
     "GumbelRouter",

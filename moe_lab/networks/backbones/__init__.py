@@ -1,6 +1,4 @@
-"""What comes before router and experts: images [B, channels, height, width] -> features [B,
-...].
-"""
+"""Networks before router and experts: images [B, channels, height, width] -> features [B, ...]."""
 
 from moe_lab.networks.backbones.airbench import Airbench
 from moe_lab.networks.backbones.conv import Conv

@@ -14,13 +14,13 @@ from moe_lab.networks.backbones.sizes import check_size
 
 
 class Whitening(nn.Module):
-    """A fixed 2x2 convolution whose outputs are uncorrelated: images [B, channels, h, w] ->
+    """A fixed 2x2 convolution with uncorrelated outputs: images [B, channels, h, w] ->
     [B, 8 * channels, h - 1, w - 1].
 
     Its filters are the eigenvectors of the patches' covariance divided by the square root of their
-    eigenvalues, and their negatives. They are read off the images of the first training batch, in
-    which labels have no part, and stored with the weights; before that they are random. The paper
-    takes 5,000 images.
+    eigenvalues, and their negatives. They are estimated from the images of the first training
+    batch, without labels, and stored with the weights; before that they are random. The paper takes
+    5,000 images.
     """
 
     filters: Tensor  # [8 * channels, channels, 2, 2]
@@ -33,17 +33,20 @@ class Whitening(nn.Module):
         self.register_buffer("filters", torch.cat([half, -half]))
         self.register_buffer("is_whitened", torch.tensor(False))
         self.bias = nn.Parameter(torch.zeros(len(self.filters)))
-        # Beside the stored flag: a look at that one would wait for the GPU at every step.
+        # A Python flag beside the stored one, reading which would wait for the GPU at every step.
         self.is_ready = False
         self.register_load_state_dict_post_hook(_look_again)
 
     @torch.no_grad()
     def whiten(self, images: Tensor) -> None:
-        """Take the filters from the 2x2 patches of these images."""
+        """Take the filters from the 2x2 patches of these images [B, channels, h, w]."""
         patches = functional.unfold(images.detach().float(), 2).transpose(1, 2).flatten(0, 1)
         patches = patches - patches.mean(0)
+        # float64 on the CPU: small eigenvalues decide about the largest filters.
         covariance = (patches.mT @ patches / len(patches)).double().cpu()
         values, vectors = torch.linalg.eigh(covariance)
+        # eigh sorts in ascending order; here the largest come first. The floor keeps directions
+        # without variance, as in blank images, from becoming filters of infinite length.
         half = (vectors / (values.clamp(min=0) + self.floor).sqrt()).mT.flip(0)
         half = half.reshape(-1, *self.filters.shape[1:])
         self.filters.copy_(torch.cat([half, -half]))
@@ -52,12 +55,13 @@ class Whitening(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         if self.training and not self.is_ready:
-            with torch.autocast(images.device.type, enabled=False):
+            with torch.autocast(images.device.type, enabled=False):  # no rounded covariance
                 self.whiten(images)
         return functional.conv2d(images, self.filters, self.bias)
 
 
 def _look_again(module: Any, incompatible_keys: object) -> None:
+    """Set the Python flag from the stored one, after weights were loaded."""
     module.is_ready = bool(module.is_whitened)
 
 
@@ -90,7 +94,7 @@ class Airbench(nn.Module):
 
 
 def starting_as_identity(in_channels: int, channels: int) -> nn.Conv2d:
-    """A 3x3 convolution that first passes on its inputs in as many of its outputs."""
+    """A 3x3 convolution that is initialised to copy its inputs to its first outputs."""
     convolution = nn.Conv2d(in_channels, channels, 3, padding=1, bias=False)
     nn.init.dirac_(convolution.weight.data[:in_channels])
     return convolution

@@ -21,6 +21,7 @@ class ConvBlock(nn.Module):
 
     def convolve(self, maps: Tensor) -> Tensor:
         """The first half, which ends before the ReLU."""
+        # Split in two, because channel modulation acts between batch norm and ReLU.
         normed: Tensor = self.norm(self.convolution(maps))
         return normed
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 class Patch(nn.Module):
-    """Cuts images into squares and embeds each: images -> tokens [B, tokens, D], with positions."""
+    """Cuts images into squares and embeds each, plus its position: images -> [B, tokens, D]."""
 
     def __init__(self, in_shape: Sequence[int], patch_size: int, out_features: int) -> None:
         super().__init__()
@@ -20,6 +20,7 @@ class Patch(nn.Module):
             )
         self.out_features = out_features
         self.tokens = (height // patch_size) * (width // patch_size)
+        # A convolution with a stride of its own size is one linear layer on every patch.
         self.embed = nn.Conv2d(channels, out_features, patch_size, stride=patch_size)
         self.positions = nn.Parameter(0.02 * torch.randn(self.tokens, out_features))
 

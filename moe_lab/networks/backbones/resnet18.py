@@ -14,8 +14,9 @@ from moe_lab.networks.backbones.sizes import check_size
 class ResNet18(nn.Module):
     """torchvision's resnet18 without its last layer: images -> [B, 512].
 
-    stem=small has a 3x3 convolution without pooling first, so that a 32x32 image ends at 4x4;
-    stem=imagenet is the 7x7 convolution with pooling, which leaves 1x1. No weights are downloaded.
+    stem=small starts with a 3x3 convolution without pooling, so that a 32x32 image ends as 4x4
+    maps; stem=imagenet with the 7x7 convolution and pooling, which leave 1x1. No weights are
+    downloaded.
     """
 
     def __init__(
@@ -33,6 +34,7 @@ class ResNet18(nn.Module):
         self.network = models.resnet18(weights=None)
         size, stride, padding = (3, 1, 1) if stem == "small" else (7, 2, 3)
         self.network.conv1 = nn.Conv2d(in_shape[0], 64, size, stride, padding, bias=False)
+        # As torchvision draws the layer that this one replaces.
         nn.init.kaiming_normal_(self.network.conv1.weight, mode="fan_out", nonlinearity="relu")
         if stem == "small":
             self.network.maxpool = nn.Identity()

@@ -12,7 +12,9 @@ from moe_lab.networks.backbones.sizes import check_size, per_stage
 
 
 class SqueezeExcitation(nn.Module):
-    """Scales each channel by a number in 0..1 that depends on the means of all of them."""
+    """Scales each channel by a number in 0..1 that depends on the means of all of them.
+    [B, D, h, w] -> [B, D, h, w], D are channels here
+    """
 
     def __init__(self, channels: int, reduction: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What the backbones ask of the size of an image."""
+"""The sizes of image that backbones accept."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 
 def check_size(name: str, in_shape: Sequence[int], smallest: int) -> None:
-    """Refuse images of fewer pixels a side than a backbone can shrink to maps of 2x2: of one pixel
-    and one image, batch norm has nothing to average.
+    """Refuse images with fewer pixels per side than a backbone can shrink to maps of 2x2: for one
+    pixel of one image, batch norm has nothing to average.
     """
     if min(in_shape[1:]) < smallest:
         raise ValueError(

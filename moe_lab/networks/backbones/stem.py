@@ -12,7 +12,7 @@ class Stem(nn.Module):
     width / stride], rounded up.
     """
 
-    gives_maps = True
+    gives_maps = True  # models that read one row per image refuse it
 
     def __init__(self, in_shape: Sequence[int], out_features: int, stride: int = 1) -> None:
         super().__init__()

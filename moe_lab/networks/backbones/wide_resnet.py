@@ -28,17 +28,19 @@ class WideBlock(nn.Module):
             self.shortcut = nn.Conv2d(in_channels, channels, 1, stride, bias=False)
 
     def forward(self, maps: Tensor) -> Tensor:
+        # Shared by body and shortcut where the width changes; else the shortcut is the plain input.
         active = torch.relu(self.first_norm(maps))
         passed = maps if self.shortcut is None else self.shortcut(active)
-        answer: Tensor = passed + self.body(active)
-        return answer
+        summed: Tensor = passed + self.body(active)
+        return summed
 
 
 class WideResNet(nn.Module):
     """WRN-depth-widen: three stages of pre-activation blocks with 16, 32 and 64 times `widen`
     channels: images -> [B, 64 * widen].
 
-    `depth` counts all convolutions, the three of shortcuts included: 6 n + 4 for n blocks a stage.
+    `depth` counts all convolutions, the three of shortcuts included: 6 n + 4 for n blocks per
+    stage.
     """
 
     def __init__(
