@@ -1,5 +1,5 @@
-"""Who is asked: features [B, ...] -> Routing [B, E]. One algorithm a file, most with a gate as a
-part.
+"""Which experts are selected, and with which weight: features [B, ...] -> Routing [B, E]. One
+algorithm per file, most with a gate as a part.
 """
 
 from moe_lab.routers.attention import AttentionRouter

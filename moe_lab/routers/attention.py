@@ -1,5 +1,5 @@
-"""The attentive gate: experts are chosen by what they answer (Krishnamurthy, Watkins & Gärtner
-2023, arXiv 2302.14703).
+"""The attentive gate: experts are selected by their outputs (Krishnamurthy, Watkins & Gärtner 2023,
+arXiv 2302.14703).
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from moe_lab.routers.top_k import Normalize, keep_top_k, resolve_normalize, row_
 
 @final
 class AttentionRouter(ExpertOutputRouter):
-    """logits = query(features) . (W_k answer_e) / sqrt(width); probs = softmax(logits /
+    """logits = query(features) . (W_k output_e) / sqrt(width); probs = softmax(logits /
     temperature); weights its top_k, [B, E].
 
-    The query is what a gate gives for `width` experts, whose last layer is the paper's W_q.
-    Deviation: keys are made of the experts' answers, not of their last hidden layers, so that
-    anything can be an expert. As in the paper, the gradient also runs through the answers.
+    The query [B, width] is the output of a gate with `width` scores, whose last layer is W_q in the
+    paper. Deviation: keys are made of the experts' outputs, not of their last hidden layers, so
+    that any module can be an expert. As in the paper, the gradient also runs through the outputs.
     """
 
     def __init__(
@@ -50,11 +50,14 @@ class AttentionRouter(ExpertOutputRouter):
         self.query = query
         self.key = nn.Linear(answer_features, width, bias=False)
 
-    def route(self, features: Tensor, answers: Tensor) -> Routing:
+    def route(self, features: Tensor, outputs: Tensor) -> Routing:
         query = self.query(features)  # [B, width]
-        keys = self.key(answers)  # [B, E, width]
+        keys = self.key(outputs)  # [B, E, width]
+        # Divided by sqrt(width), as in scaled dot products: their spread grows with the width, and
+        # an untrained router would be decided before it has learned anything.
         logits = (keys @ query.unsqueeze(-1)).squeeze(-1) * keys.shape[-1] ** -0.5
         probs = (logits / self.temperature()).softmax(-1)
+        # All experts are computed anyway; top_k < E only removes them from the prediction.
         if self.top_k == self.num_experts:
             return Routing(logits=logits, probs=probs, weights=probs)
         weights = keep_top_k(probs, self.top_k, self.normalize)

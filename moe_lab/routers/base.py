@@ -14,7 +14,7 @@ RowSum = Literal["one", "at most one", "free"]
 
 
 class ExpertOutputRouter(nn.Module, ABC):
-    """Decides from what all experts answer: features [B, ...], answers [B, E, D] -> Routing [B, E].
+    """Reads the outputs of all experts: features [B, ...], outputs [B, E, C] -> Routing [B, E].
 
     Costs every expert on every image, which the counted FLOPs show. Otherwise as `Router`.
     """
@@ -22,27 +22,27 @@ class ExpertOutputRouter(nn.Module, ABC):
     num_experts: int
     row_sum: RowSum  # as in Router
 
-    def forward(self, features: Tensor, answers: Tensor) -> Routing:
+    def forward(self, features: Tensor, outputs: Tensor) -> Routing:
         with torch.autocast(features.device.type, enabled=False):
-            return self.route(features.float(), answers.float())
+            return self.route(features.float(), outputs.float())
 
     @abstractmethod
-    def route(self, features: Tensor, answers: Tensor) -> Routing:
-        """float32 features [B, ...] and answers [B, E, D] -> Routing."""
+    def route(self, features: Tensor, outputs: Tensor) -> Routing:
+        """float32 features [B, ...] and expert outputs [B, E, C] -> Routing."""
 
 
 class Router(nn.Module, ABC):
-    """Decides which experts answer for an image: features [B, ...] -> Routing [B, E].
+    """Selects the experts of each image: features [B, ...] -> Routing [B, E].
 
     A new router implements `route`, says what its rows of weights sum to, and nothing else. It may
-    draw noise and read batch mates only while `self.training`, keeps no state about the last batch,
-    and knows neither losses nor experts. A running statistic is a persistent float32 buffer that
-    moves in training alone.
+    draw noise and read other images of the batch only while `self.training`, keeps no state about
+    the last batch, and knows neither losses nor experts. A running statistic is a persistent
+    float32 buffer that is updated in training alone.
     """
 
     num_experts: int
     # What the weights of an image sum to, in training and in evaluation: "one"; "at most one",
-    # where the rest stands for no knowledge; or "free", any sum that is not negative.
+    # where the rest counts as the uniform prediction; or "free", any sum that is not negative.
     row_sum: RowSum
 
     def forward(self, features: Tensor) -> Routing:
@@ -58,7 +58,9 @@ class Router(nn.Module, ABC):
 
 @torch.no_grad()
 def mean_over_ranks(values: Tensor) -> Tensor:
-    """The mean over the processes of a distributed run, so that all keep the same statistics."""
+    """The mean over the processes of a distributed run, so that all keep the same statistics.
+    [...] -> [...]
+    """
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         values = values.clone()
         torch.distributed.all_reduce(values)

@@ -12,8 +12,8 @@ from moe_lab.routers.base import Router
 from moe_lab.routers.temperature import LearnableTemperature
 from moe_lab.routers.top_k import Normalize, keep_top_k, resolve_normalize, row_sum_of_top_k
 
-# Vectors shorter than this are not stretched to length 1: the gradient of a blank image would be as
-# large as its length is small.
+# Vectors shorter than this are not scaled to length 1: the gradient of a blank image would grow as
+# its length shrinks.
 MIN_LENGTH = 1e-4
 
 
@@ -43,11 +43,13 @@ class CosineRouter(Router):
         self.row_sum = row_sum_of_top_k(self.normalize, top_k, num_experts)
         self.temperature = LearnableTemperature(init_temperature)
         self.project = nn.Linear(in_features, width, bias=False)
-        self.embedding = nn.Linear(width, num_experts, bias=False)  # a row an expert
-        # Only directions matter, but the gradient of a direction falls with the length.
+        self.embedding = nn.Linear(width, num_experts, bias=False)  # one row per expert
+        # Only directions matter, but the gradient of a direction is divided by the length: rows of
+        # length about 1 learn at the rate of the other weights.
         nn.init.normal_(self.embedding.weight, std=width**-0.5)
 
     def route(self, features: Tensor) -> Routing:
+        # [B, width] and [E, width], all of length 1
         points = functional.normalize(self.project(features.flatten(1)), dim=-1, eps=MIN_LENGTH)
         experts = functional.normalize(self.embedding.weight, dim=-1, eps=MIN_LENGTH)
         logits = points @ experts.t() / self.temperature()

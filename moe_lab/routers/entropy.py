@@ -1,5 +1,5 @@
-"""No gate at all: the experts that are surest of themselves answer (the "no-gate" mixture that
-accompanies Krishnamurthy, Watkins & Gärtner 2023, arXiv 2302.14703; label-free).
+"""No gate: the experts with the most confident predictions are selected, without labels (the
+"no-gate" mixture that accompanies Krishnamurthy, Watkins & Gärtner 2023, arXiv 2302.14703).
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ Mode = Literal["expectation", "top_1"]
 
 @final
 class EntropyRouter(ExpertOutputRouter):
-    """logits = -H(softmax(answer_e)) in nats; probs = softmax(logits / temperature); weights =
-    probs, or 1 for the surest expert, [B, E].
+    """logits = -H(softmax(output_e)) in nats; probs = softmax(logits / temperature); weights =
+    probs, or 1 for the most confident expert, [B, E].
 
     Nothing is learned but a learnable temperature. With mode=expectation the experts also get a
-    gradient for being sure, right or wrong; with mode=top_1 from the task alone.
+    gradient for being confident, right or wrong; with mode=top_1 from the task alone.
     """
 
     row_sum: RowSum = "one"
@@ -42,9 +42,11 @@ class EntropyRouter(ExpertOutputRouter):
         self.mode = mode
         self.temperature = as_temperature(temperature)
 
-    def route(self, features: Tensor, answers: Tensor) -> Routing:
-        log_probs = answers.log_softmax(-1)  # [B, E, C]
+    def route(self, features: Tensor, outputs: Tensor) -> Routing:
+        log_probs = outputs.log_softmax(-1)  # [B, E, C]
+        # log_softmax of finite outputs is finite, so that p log p is never 0 * -inf.
         logits = (log_probs.exp() * log_probs).sum(-1)  # minus the entropy
         probs = (logits / self.temperature()).softmax(-1)
+        # Detached: equal weights have no gradient anyway, and the choice is not differentiable.
         weights = probs if self.mode == "expectation" else equal_top_k(logits.detach(), 1)
         return Routing(logits=logits, probs=probs, weights=weights)

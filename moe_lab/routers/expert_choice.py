@@ -1,6 +1,6 @@
-"""Expert choice: each expert picks its images (Zhou et al. 2022), and in evaluation each image is
-judged alone, by thresholds learned on the way (the idea of Expert Threshold routing, arXiv
-2603.11535).
+"""Expert choice: each expert selects its images (Zhou et al. 2022), and in evaluation each image is
+routed by itself, with thresholds learned in training (after Expert Threshold routing, Sun et al.
+2026, arXiv 2603.11535).
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ class ExpertChoiceRouter(Router):
 
     probs = softmax(logits / temperature) over *experts*: over images, an image's score would shrink
     with the batch. Weights are not normalised, as in the paper, so that every gate keeps a
-    gradient. An image that no expert takes in training has no weight and teaches nobody. A
-    threshold is the moving average of the smallest score that an expert took.
+    gradient. An image that no expert takes in training has no weight and no expert learns from it.
+    A threshold is the moving average of the smallest score that an expert took.
     """
 
     row_sum: RowSum = "at most one"
@@ -62,15 +62,16 @@ class ExpertChoiceRouter(Router):
         return Routing(logits=logits, probs=probs, weights=probs * taken)
 
     def capacity(self, num_images: int) -> int:
-        """How many of B images each expert takes, 1..B."""
+        """C, how many of B images each expert takes, 1..B."""
         wanted = math.ceil(self.capacity_factor * num_images / self.num_experts)
         return min(num_images, max(1, wanted))
 
     @torch.no_grad()
     def _taken_by_experts(self, probs: Tensor) -> Tensor:
+        """1 for the images that each expert takes, [B, E] -> [B, E]; updates the thresholds."""
         scores, images = probs.topk(self.capacity(len(probs)), dim=0)  # [C, E]
         smallest = mean_over_ranks(scores[-1])
-        # A plain mean at first, so that the start value is forgotten at once.
+        # A plain mean at first, so that the initial value has no weight after one step.
         seen = self.num_updates.float()
         keep = (seen / (seen + 1)).clamp(max=self.momentum)
         self.threshold.mul_(keep).add_((1 - keep) * smallest)
@@ -79,6 +80,7 @@ class ExpertChoiceRouter(Router):
 
     @torch.no_grad()
     def _above_threshold(self, probs: Tensor) -> Tensor:
+        """1 for experts whose threshold an image reaches, or its first choice, [B, E] -> [B, E]."""
         taken = (probs >= self.threshold).float()
         first = torch.zeros_like(probs).scatter(-1, probs.argmax(-1, keepdim=True), 1.0)
         return torch.where(taken.any(-1, keepdim=True), taken, first)

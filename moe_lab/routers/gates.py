@@ -68,14 +68,14 @@ class MLPGate(Gate):
 
     def forward(self, features: Tensor) -> Tensor:
         # tanh, not ReLU: hidden units that are all positive give every image the same offset, and
-        # a fresh gate then sends most images to two or three experts.
+        # an untrained gate then sends most images to two or three experts.
         scores: Tensor = self.scores(self.hidden(features.flatten(1)).tanh())
         return scores
 
 
 @final
 class ConvGate(Gate):
-    """A `ConvNet`, the same kind of network as an expert: images, flat or not -> [B, E]."""
+    """A `ConvNet`, the same network as expert=conv: images, flat or not -> [B, E]."""
 
     def __init__(
         self,
@@ -132,11 +132,11 @@ class NetworkGate(Gate):
 
 
 def scores_of(network: ConvNet | Headed, features: Tensor, bfloat16: bool) -> Tensor:
-    """What a network answers, in bfloat16 up to its last layer or as it is. [n, ...] -> [n, E]"""
-    # A router is kept out of autocast, which for a gate of many convolutions costs more than all
-    # the rest: on a CPU with bfloat16 instructions 0.75 against 0.30 s for 256 images of CIFAR-10
-    # and 1.5 million weights, forward and backward. Ties come from rounded scores, and those are
-    # made by the last layer.
+    """The scores of a network, in bfloat16 up to its last layer or as it is. [n, ...] -> [n, E]"""
+    # Routers run outside autocast, which for a gate of many convolutions costs more than all the
+    # rest: on a CPU with bfloat16 instructions 0.75 against 0.30 s for 256 images of CIFAR-10 and
+    # 1.5 million weights, forward and backward. What must not be rounded are the scores, where
+    # ties arise, and those come from the last layer.
     if not bfloat16:
         return cast(Tensor, network(features))
     with torch.autocast(features.device.type, torch.bfloat16):
@@ -146,17 +146,17 @@ def scores_of(network: ConvNet | Headed, features: Tensor, bfloat16: bool) -> Te
 
 @torch.no_grad()
 def start_evenly(network: ConvNet | Headed, in_shape: Sequence[int], init_std: float) -> None:
-    """Draw the last layer of a gate such that no expert starts ahead on most images."""
-    # What comes out of a ReLU is above 0 for every image, and random weights turn that into one
-    # offset per expert that outweighs what differs between images: 10 fresh gates of the default
-    # sizes sent 56 % of MNIST to one of 10 experts on average, and 38 % without the direction that
-    # blocky noise, as uneven as pictures are, has in common.
+    """Draw the last layer of a gate such that no expert is preferred on most images at first."""
+    # The outputs of a ReLU are above 0 for every image, and random weights turn that into one
+    # offset per expert that outweighs what differs between images: 10 untrained gates of the
+    # default sizes sent 56 % of MNIST to one of 10 experts on average, and 38 % without the
+    # direction that images of blocky noise, which vary as pictures do, have in common.
     scores = cast(nn.Linear, network.head[-1])
     nn.init.normal_(scores.weight, std=init_std)
     nn.init.zeros_(scores.bias)
     depth, height, width = in_shape
     small = torch.randn(32, depth, math.ceil(height / 4), math.ceil(width / 4))
-    trial = copy.deepcopy(network)  # the pictures leave no trace in statistics of the network
+    trial = copy.deepcopy(network)  # the noise must leave no trace in batch-norm statistics
     trial.head[-1] = nn.Identity()
     hidden = trial(functional.interpolate(small, size=(height, width)))  # [32, H]
     common = functional.normalize(hidden.mean(0), dim=0)
@@ -173,7 +173,7 @@ def check_images(option: str, in_features: int, in_shape: Sequence[int]) -> None
 
 
 def check_gate_sizes(num_experts: int, init_std: float) -> None:
-    """Refuse a gate that has nothing to choose from or starts with all experts tied."""
+    """Refuse a gate without experts to select, or with all experts tied at the start."""
     if num_experts < 1:
         raise ValueError(f"num_experts must be at least 1, got {num_experts}")
     if init_std <= 0:

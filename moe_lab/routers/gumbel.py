@@ -24,10 +24,11 @@ LARGEST_MARGIN = 20.0
 class GumbelRouter(Router):
     """weights = 1 / top_k at the top_k of logits + Gumbel noise, noise in training only, [B, E].
 
-    Training so draws top_k experts from probs = softmax(logits) without replacement (Kool, van Hoof
-    & Welling 2019). Backwards, the weights count as softmax((logits + noise) / temperature): a low
-    temperature is nearly unbiased and noisy, a high one the other way round. `selection_probs` is
-    the probability that an expert is drawn when its own noise alone is drawn again.
+    Training thus draws top_k experts from probs = softmax(logits) without replacement (Kool, van
+    Hoof & Welling 2019). In the backward pass the weights count as softmax((logits + noise) /
+    temperature): a low temperature gives gradients with little bias and much variance, a high one
+    the reverse. `selection_probs` is the probability that an expert is drawn when its own noise
+    alone is redrawn.
     """
 
     row_sum: RowSum = "one"
@@ -44,11 +45,13 @@ class GumbelRouter(Router):
         logits = self.gate(features)
         scores, selection_probs = logits, None
         if self.training:
-            # The logarithm of an exponential draw, not of a uniform one, which can be exactly 0.
+            # -log of an exponential variable is Gumbel noise. A uniform variable, from which it is
+            # often made, can be exactly 0.
             scores = logits - torch.empty_like(logits).exponential_().log()
             selection_probs = probability_of_draw(logits, scores, self.top_k)
         soft = (scores / self.temperature()).softmax(-1)
-        # The bracket is exactly 0, so unused experts keep a weight of exactly 0.
+        # Straight through: the bracket is exactly 0 and only its gradient counts, so unused experts
+        # keep a weight of exactly 0 and are not computed.
         weights = equal_top_k(scores.detach(), self.top_k) + (soft - soft.detach())
         return Routing(logits, logits.softmax(-1), weights, selection_probs)
 

@@ -1,4 +1,4 @@
-"""A control: experts chosen by a fixed random projection that nothing trains (after hash layers,
+"""A control: experts selected by a fixed random projection, without learning (after hash layers,
 Roller et al. 2021).
 """
 
@@ -19,8 +19,8 @@ from moe_lab.routers.top_k import check_top_k, equal_top_k
 class HashRouter(Router):
     """weights = probs = 1 / top_k at the top_k largest of features @ projection, [B, D] -> [B, E].
 
-    Similar images go to the same experts, which is all that a learned gate has to beat. Drawn anew
-    for each seed, stored with the weights, no parameters.
+    Similar images share experts, and that is all: a learned gate has to do better. Drawn anew for
+    each seed, stored with the weights, no parameters.
     """
 
     row_sum: RowSum = "one"
@@ -31,6 +31,7 @@ class HashRouter(Router):
         check_top_k(top_k, num_experts)
         self.num_experts = num_experts
         self.top_k = top_k
+        # A buffer, not a seed: a loaded model must route as it was trained, on any device.
         self.register_buffer("projection", random_projection(in_features, num_experts))
 
     def route(self, features: Tensor) -> Routing:
@@ -40,7 +41,7 @@ class HashRouter(Router):
 
 
 def random_projection(in_features: int, num_experts: int) -> Tensor:
-    """A random direction for each expert, [D, E]; of length 1, since longer ones would win more
-    images.
+    """A random direction for each expert, [D, E]; of length 1, since longer ones would be selected
+    more often.
     """
     return functional.normalize(torch.randn(in_features, num_experts), dim=0)

@@ -1,4 +1,4 @@
-"""A gate that predicts how well each expert will do (the "loss gate" that accompanies
+"""A gate that predicts each expert's log-likelihood (the "loss gate" that accompanies
 Krishnamurthy, Watkins & Gärtner 2023, arXiv 2302.14703).
 """
 
@@ -19,10 +19,10 @@ class LossPredictingRouter(Router):
     """logits = predicted log-likelihood of each expert; weights = softmax(logits) of the top_k
     largest over their sum, [B, E].
 
-    With top_k=1 the expert with the best prediction answers alone, with weight 1. A loss term
+    With top_k=1 the expert with the best forecast is used alone, with weight 1. A loss term
     regresses `logits` on the experts' true log-likelihoods. Deviation: the task reaches the gate
-    too, by a divisor that counts as a constant in the backward, so that it also learns where that
-    term has weight 0.
+    too, through a divisor that counts as a constant in the backward pass, so that the gate also
+    learns where that term has weight 0.
     """
 
     row_sum: RowSum = "one"
@@ -36,7 +36,7 @@ class LossPredictingRouter(Router):
 
     def route(self, features: Tensor) -> Routing:
         logits = self.gate(features)
-        # With every expert equally likely beforehand, the posterior of "expert e is right".
+        # With a uniform prior over experts, the softmax of log-likelihoods is the posterior.
         probs = logits.softmax(-1)
         weights = sum_to_one(keep_top_k(probs, self.top_k, normalize=False))
         return Routing(logits=logits, probs=probs, weights=weights)

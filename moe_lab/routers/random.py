@@ -1,4 +1,4 @@
-"""A control: experts drawn by chance while training (after THOR, Zuo et al. 2022)."""
+"""A control: experts drawn at random in training (after THOR, Zuo et al. 2022)."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from moe_lab.routers.top_k import check_top_k, equal_top_k
 
 @final
 class RandomRouter(Router):
-    """weights = probs = 1 / top_k at top_k experts, uniform chance in training, the largest of
+    """weights = probs = 1 / top_k at top_k experts, drawn uniformly in training, the largest of
     features @ projection in evaluation, [B, D] -> [B, E].
 
-    Chance may not decide what a trained model answers, so a fixed random projection does. Every
-    expert has then seen every kind of image: no specialisation to be had. No parameters.
+    Predictions of a trained model must not be random, so a fixed random projection selects there.
+    Every expert has then been trained on every kind of image: specialisation is impossible. No
+    parameters.
     """
 
     row_sum: RowSum = "one"
@@ -34,6 +35,7 @@ class RandomRouter(Router):
 
     def route(self, features: Tensor) -> Routing:
         logits = features.flatten(1) @ self.projection
+        # top_k of independent uniform scores is a draw without replacement.
         scores = torch.rand_like(logits) if self.training else logits
         weights = equal_top_k(scores, self.top_k)
         chance = torch.full_like(weights, 1 / self.num_experts) * self.top_k

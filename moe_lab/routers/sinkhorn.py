@@ -22,8 +22,8 @@ class SinkhornRouter(Router):
     sum B / E; evaluation the top_k of the logits. probs = softmax(logits); weights = probs of the
     selected, [B, E].
 
-    Training looks at the whole batch, evaluation at one image: they agree only as far as the gate
-    has learned to be balanced.
+    Training normalises over the whole batch, evaluation reads one image: they agree only as far as
+    the gate has learned to be balanced.
     """
 
     def __init__(
@@ -41,8 +41,9 @@ class SinkhornRouter(Router):
 
     def route(self, features: Tensor) -> Routing:
         logits = self.gate(features)
+        # Only the selection is balanced; the weights, and so the gradient, come from plain logits.
         scores = logits.detach()
-        # Scaled to a row of B / E, one image has no preference left.
+        # With one image, scaling its columns to B / E each would remove all preferences.
         if self.training and len(scores) > 1:
             scores = scores + log_column_scale(scores, self.iterations)
         selected = scores.topk(self.top_k, dim=-1).indices
@@ -54,7 +55,7 @@ class SinkhornRouter(Router):
 def log_column_scale(logits: Tensor, iterations: int) -> Tensor:
     """log v of the scaling diag(u) exp(logits) diag(v) with row sums 1 and column sums B / E.
 
-    [B, E] -> [E]. The rows' factor u is left out: it does not change the order within a row.
+    [B, E] -> [E]. The rows' factor u is left out, since it does not change the order within a row.
     """
     num_images, num_experts = logits.shape
     target = math.log(num_images / num_experts)

@@ -37,6 +37,7 @@ class SoftmaxRouter(Router):
         logits = self.gate(features)
         scores = logits / self.temperature()
         if self.training and self.noise_std:
+            # After the temperature, so that noise_std means the same whatever it is.
             scores = scores + self.noise_std * torch.randn_like(scores)
         probs = scores.softmax(-1)
         return Routing(logits=logits, probs=probs, weights=probs)

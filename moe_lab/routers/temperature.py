@@ -1,4 +1,4 @@
-"""Temperatures: what logits are divided by, fixed, learned, or following the progress of training.
+"""Temperatures: what logits are divided by, fixed, learned, or scheduled over training.
 
 Above 1 a softmax becomes softer, below 1 sharper.
 """
@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from moe_lab.networks.progress import CURVES, FollowsProgress, interpolate
 
-# The floor under a learned temperature: without it a gate can sharpen itself until it no longer
-# learns (the floor of X-MoE's code, Chi et al. 2022).
+# The floor under a learned temperature: without it the softmax can saturate, where the gate has no
+# gradient any more (the value in X-MoE's code, Chi et al. 2022).
 MIN_LEARNED = 0.01
 
 
@@ -45,14 +45,13 @@ class FixedTemperature(Temperature):
 
 @final
 class LearnableTemperature(Temperature):
-    """0.01 + exp(log_excess), learned with the gate and `value` at first: positive whatever a step
-    does.
-    """
+    """0.01 + exp(log_excess), learned with the gate, initially `value`."""
 
     def __init__(self, value: float = 1.0) -> None:
         super().__init__()
         if value <= MIN_LEARNED:
             raise ValueError(f"temperature must be above {MIN_LEARNED}, got {value}")
+        # A logarithm is learned, so that no step of the optimizer can make the value negative.
         self.log_excess = nn.Parameter(torch.tensor(math.log(value - MIN_LEARNED)))
 
     def forward(self) -> Tensor:

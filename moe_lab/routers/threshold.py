@@ -1,5 +1,5 @@
-"""Threshold routing: as many experts as an image needs (Huang et al. 2024, arXiv 2403.07652, share
-the aim; the rule here is relative to the first choice).
+"""Threshold routing: a number of experts that depends on the image (after Huang et al. 2024, arXiv
+2403.07652, with a rule of our own, relative to the first choice).
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ class ThresholdRouter(Router):
 
     probs = softmax(logits / temperature). Relative to the largest, the rule means the same for
     every number of experts and always keeps the first choice. The divisor counts as a constant in
-    the backward: an image with one expert left would otherwise have the constant weight 1 and teach
-    the gate nothing.
+    the backward pass: an image with one expert left would otherwise have the constant weight 1, and
+    the gate would learn nothing from it.
     """
 
     row_sum: RowSum = "one"
@@ -43,5 +43,5 @@ class ThresholdRouter(Router):
         logits = self.gate(features)
         probs = (logits / self.temperature()).softmax(-1)
         least = self.threshold * probs.detach().amax(-1, keepdim=True)  # [B, 1]
-        weights = sum_to_one(probs * (probs >= least))
+        weights = sum_to_one(probs * (probs >= least))  # [B, E]
         return Routing(logits=logits, probs=probs, weights=weights)

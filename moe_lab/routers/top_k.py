@@ -19,7 +19,7 @@ class TopKRouter(Router):
     """probs = softmax(logits / temperature); weights = probs of the top_k largest, 0 elsewhere,
     [B, E].
 
-    Normalised, the weights of an image sum to 1, which equals a softmax over the chosen logits.
+    Normalised, the weights of an image sum to 1, which equals a softmax over the selected logits.
     """
 
     def __init__(
@@ -39,13 +39,15 @@ class TopKRouter(Router):
 
     def route(self, features: Tensor) -> Routing:
         logits = self.gate(features)
+        # Over all experts, before selection: balance terms need a gradient for those not selected.
         probs = (logits / self.temperature()).softmax(-1)
         weights = keep_top_k(probs, self.top_k, self.normalize)
         return Routing(logits=logits, probs=probs, weights=weights)
 
 
 def keep_top_k(probs: Tensor, top_k: int, normalize: bool) -> Tensor:
-    """Zero all but the top_k largest of each row, [B, E] -> [B, E]; ties go to one expert each."""
+    """Zero all but the top_k largest of each row, [B, E] -> [B, E]."""
+    # By index, not by comparison with the k-th value, which in a tie would keep more than top_k.
     values, indices = probs.topk(top_k, dim=-1)
     if normalize:
         values = values / values.sum(-1, keepdim=True)
@@ -55,10 +57,10 @@ def keep_top_k(probs: Tensor, top_k: int, normalize: bool) -> Tensor:
 def keep_chosen(log_scores: Tensor, chosen: Tensor, normalize: bool) -> Tensor:
     """softmax(log_scores) at the `chosen` experts [B, k], 0 elsewhere, [B, E] -> [B, E].
 
-    The chosen need not be the largest. Dividing their probabilities by the sum could be 0 / 0; a
-    softmax over their own scores is the same number and cannot.
+    The chosen ones need not be the largest.
     """
     if normalize:
+        # The same as dividing probabilities by their sum, which could be 0 / 0.
         values = log_scores.gather(-1, chosen).softmax(-1)
     else:
         values = log_scores.softmax(-1).gather(-1, chosen)
@@ -66,9 +68,10 @@ def keep_chosen(log_scores: Tensor, chosen: Tensor, normalize: bool) -> Tensor:
 
 
 def sum_to_one(kept: Tensor) -> Tensor:
-    """Rows divided by their sum, which counts as a constant in the backward, [B, E] -> [B, E].
+    """Rows divided by their sum, which counts as a constant in the backward pass, [B, E] -> [B, E].
 
-    Where one expert is left, its weight is exactly 1, and only so does its gate get a gradient.
+    Where one expert is left, its weight is exactly 1, and the gate still gets a gradient: that of
+    p / p would be 0.
     """
     return kept / kept.detach().sum(-1, keepdim=True)
 
@@ -80,19 +83,19 @@ def equal_top_k(scores: Tensor, top_k: int) -> Tensor:
 
 
 def check_top_k(top_k: int, num_experts: int) -> None:
-    """Refuse to choose more experts than there are, or none."""
+    """Refuse to select more experts than there are, or none."""
     if not 1 <= top_k <= num_experts:
         raise ValueError(f"router.top_k must be in 1..num_experts = 1..{num_experts}, got {top_k}")
 
 
 def resolve_normalize(normalize: Normalize, top_k: int, num_experts: int) -> bool:
-    """Whether the chosen weights are to sum to 1; refuses the setting under which a gate cannot
-    learn.
+    """Whether the selected weights are divided by their sum; refuses the setting under which a gate
+    cannot learn.
     """
     check_top_k(top_k, num_experts)
     if normalize not in ("auto", True, False):
         raise ValueError(f"router.normalize must be auto, true or false, got {normalize!r}")
-    if normalize == "auto":
+    if normalize == "auto":  # as Switch (k = 1) and Mixtral (k = 2) do
         return top_k > 1
     if normalize and top_k == 1 and num_experts > 1:
         raise ValueError(

@@ -20,14 +20,14 @@ from moe_lab.routers.top_k import keep_top_k
 class TreeRouter(Router):
     """The weight of a leaf is the product of the conditional gates on its path, [B, D] -> [B, E].
 
-    A node of level l scores its branching[l] children with one linear layer; their softmax, its
-    top_k[l] largest and 0 elsewhere, is a factor. Kept factors sum to 1 where top_k > 1; a single
-    one stays the probability it is, so that its gate learns. Only nodes that are followed are
+    A node of level l scores its branching[l] children with one linear layer; their softmax, kept at
+    its top_k[l] largest and 0 elsewhere, is a factor. Kept factors sum to 1 where top_k > 1; a
+    single one stays the probability it is, so that its gate learns. Only nodes with a weight are
     scored. Expert e is the leaf whose branches are the digits of e, first level first.
 
-    `logits` [B, E] is the sum of the scores on the path, levels that were not scored counting 0.
-    `probs` is the product of the whole softmaxes, 0 for leaves of nodes that were not scored,
-    divided by its sum; the divisor counts as a constant in the backward, or the gates above a
+    `logits` [B, E] is the sum of the scores on the path, where levels that were not scored count 0.
+    `probs` [B, E] is the product of the whole softmaxes, 0 for leaves of nodes without scores,
+    divided by its sum; the divisor counts as a constant in the backward pass, or the gates above a
     single branch would get no gradient from losses on `probs`.
     """
 
@@ -57,6 +57,7 @@ class TreeRouter(Router):
         self.temperatures = nn.ModuleList(_temperatures(temperature, len(branches)))
         self.levels = nn.ModuleList()
         for level, children in enumerate(branches):
+            # The nodes of a level are a bank of linear layers: the dispatch of experts serves them.
             nodes = StackedLinear(math.prod(branches[:level]), in_features, children, bias=False)
             nn.init.normal_(nodes.weight, std=init_std)
             self.levels.append(nodes)
@@ -69,14 +70,16 @@ class TreeRouter(Router):
         logits = flat.new_zeros(len(flat), 1)
         levels = zip(self.levels, self.temperatures, self.top_k, strict=True)
         for level, temperature, top_k in levels:
+            # A node whose weight is 0 is not scored, so the cost follows the branches taken.
             nodes, plan = cast(StackedLinear, level), Plan.from_weights(weights)
-            # [N, children]; the dense call spares a copy of the images for each node
+            # [N, children]; the dense call needs no copy of the images for each node
             scores = nodes.every(flat) if plan.is_dense else nodes(plan.gather(flat), plan.counts)
             factors = (scores / temperature()).softmax(-1)
             kept = keep_top_k(factors, top_k, normalize=top_k > 1)
             above = probs[plan.row, plan.expert].unsqueeze(1)  # [N, 1]
             logits = logits.repeat_interleave(scores.shape[1], 1) + _by_image(plan, scores)
             probs = _by_image(plan, above * factors)
+            # plan.weight, not probs: below a single branch the weight is the product of those kept.
             weights = _by_image(plan, plan.weight.unsqueeze(1) * kept)
         if self.top_k != self.branching:
             probs = probs / probs.detach().sum(-1, keepdim=True)
@@ -94,7 +97,7 @@ def _by_image(plan: Plan, values: Tensor) -> Tensor:
 
 
 def _followed(top_k: int | Sequence[int] | None, branches: list[int]) -> list[int]:
-    """How many children are followed at each level."""
+    """How many children are kept at each level."""
     if top_k is None:
         return branches
     followed = [top_k] * len(branches) if isinstance(top_k, int) else list(top_k)
@@ -115,7 +118,7 @@ def _followed(top_k: int | Sequence[int] | None, branches: list[int]) -> list[in
 def _temperatures(
     temperature: Temperature | float | Sequence[float], num_levels: int
 ) -> list[Temperature]:
-    """One temperature a level; a single one is shared by all."""
+    """One temperature per level; a single one is shared by all."""
     if isinstance(temperature, Temperature | int | float):
         return [as_temperature(temperature)] * num_levels
     if len(temperature) != num_levels:

@@ -1,4 +1,4 @@
-"""A control: the plain average of all experts, an ensemble without a router's say."""
+"""A control: the plain average of all experts, an ensemble without routing."""
 
 from __future__ import annotations
 
