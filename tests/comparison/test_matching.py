@@ -65,12 +65,8 @@ def test_an_experiment_is_carried_over_by_its_values() -> None:
 
 
 def test_parts_that_only_a_mixture_can_use_become_the_dense_default() -> None:
-    for overrides in (
-        ("dataset=synthetic", "model=soft_moe"),
-        ("dataset=synthetic", "expert=shared", "expert.hidden=8"),
-    ):
-        twin = dense_twin(overrides, "active_flops")
-        assert not any(word.startswith(("backbone=", "expert=")) for word in twin.overrides)
+    twin = dense_twin(("dataset=synthetic", "expert=shared", "expert.hidden=8"), "active_flops")
+    assert not any(word.startswith(("backbone=", "expert=")) for word in twin.overrides)
 
 
 def test_a_width_that_must_be_divisible_stays_divisible() -> None:
@@ -91,7 +87,7 @@ def test_a_recorded_cost_replaces_the_count() -> None:
     [
         (("model=dense",), "is a dense network itself"),
         (("expert=deep",), "expert.hidden=\\[256, 128\\]"),
-        (("dataset=image_folder",), "what shape"),
+        (("model=soft_moe",), "reads averages of patches"),
     ],
 )
 def test_what_has_no_twin_is_refused(overrides: tuple[str, ...], problem: str) -> None:
@@ -110,3 +106,45 @@ def test_the_search_finds_the_edge() -> None:
         find_width(lambda width: 10 * width, 9, 1, "below")
     with pytest.raises(ConfigError, match="no width"):
         find_width(lambda width: 1, 9, 1, "below")
+
+
+SMALL_CONV = (
+    "model=conv_moe", "dataset=synthetic", "dataset.size=[3,16,16]", "model.channels=[8,16]",
+    "backbone.out_features=8",
+)  # fmt: skip
+SMALL_VIT = (
+    "model=vit_moe", "dataset=synthetic", "dataset.size=[1,8,8]", "backbone.patch_size=4",
+    "backbone.out_features=16", "expert.hidden=12", "router.top_k=2",
+)  # fmt: skip
+
+
+def test_the_baseline_of_routed_convolutions_is_the_same_network_with_convolutions_for_all() -> (
+    None
+):
+    baseline = dense_twin([*SMALL_CONV, "router.top_k=2", "optimizer.lr=0.01"], "active_flops")
+    assert {"model=conv_moe", "router=uniform", "loss=task"} <= set(baseline.overrides)
+    assert baseline.overrides[-1] == "model.num_experts=2"  # two of eight, and two for all
+    assert "optimizer.lr=0.01" in baseline.overrides
+    assert 0.95 < baseline.cost / baseline.mixture_cost <= 1  # the gates are gone
+
+
+@pytest.mark.parametrize("model", ["vit_moe", "vit_soft_moe"])
+def test_the_baseline_of_a_vision_transformer_keeps_its_blocks(model: str) -> None:
+    words = [f"model={model}", *SMALL_VIT[1:]]
+    words = [w for w in words if model == "vit_moe" or not w.startswith("router")]
+    baseline = dense_twin(words, "active_flops")
+    typed = set(baseline.overrides)
+    assert {"model=vit_moe", "router=uniform", "loss=task", "model.num_experts=1"} <= typed
+    assert "backbone.out_features=16" in typed
+    if model == "vit_moe":  # two of width 12 for each token, or one of 24 and what the gates cost
+        assert 24 <= baseline.hidden <= 32
+    assert baseline.cost <= baseline.mixture_cost
+
+
+@pytest.mark.parametrize("model", ["iwmn", "recurrent", "adaptive_depth"])
+def test_the_baseline_of_a_model_of_many_passes_has_a_whole_loss(model: str) -> None:
+    size = ["dataset=synthetic", "dataset.size=[1,8,8]"]
+    baseline = dense_twin([*size, f"model={model}"], "active_flops")
+    assert not any(word.startswith("loss.") for word in baseline.overrides)
+    smoothed = "loss.terms.cross_entropy.term.label_smoothing=0.1"
+    assert smoothed in dense_twin([*size, f"model={model}", smoothed], "active_flops").overrides
