@@ -1,5 +1,5 @@
-"""What is minimised: pure terms (Output, target) -> scalar, and the Objective that weighs and
-names them.
+"""What is minimised: pure terms (Output, target [B]) -> scalar, and the Objective that weighs and
+logs them.
 """
 
 from moe_lab.losses.capacity import Capacity

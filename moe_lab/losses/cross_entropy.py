@@ -22,11 +22,10 @@ class CrossEntropy(Term):
         self.label_smoothing = label_smoothing
 
     def __call__(self, output: Output, target: Tensor) -> Tensor:
-        # log_probs are already normalised: nll_loss, since cross_entropy would normalise them
-        # again.
+        # log_probs are already normalised: cross_entropy would apply a second softmax.
         log_probs = output.log_probs.float()
         likelihood = functional.nll_loss(log_probs, target)
         if self.label_smoothing == 0:
             return likelihood
-        smooth = -log_probs.mean()
+        smooth = -log_probs.mean()  # over classes and images: the labels' uniform part
         return (1 - self.label_smoothing) * likelihood + self.label_smoothing * smooth

@@ -1,4 +1,4 @@
-"""How undecided the router is about an image: the entropy of its probabilities."""
+"""The entropy of the router's probabilities for an image (Peralta et al. 2019 maximise it)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from moe_lab.outputs import MixtureOutput
 
 
 class Entropy(RoutingTerm):
-    """Mean over images of H(probs) / log E, in 0..1, or its negative where it is to be maximised.
+    """Mean over images of H(probs) / log E, in 0..1, or its negative where it is maximised.
 
     Minimised alone it leads to collapse: one expert for all images has entropy 0.
     """
@@ -32,10 +32,11 @@ class Entropy(RoutingTerm):
 
 def entropy(probs: Tensor) -> Tensor:
     """-sum p log p in nats, with a finite gradient at 0. [..., E] -> [...]"""
-    # xlogy and entr have an infinite slope at 0, which a softmax turns into NaN.
+    # xlogy and entr have an infinite slope at 0, which the backward of a softmax turns into NaN.
     return -(probs * probs.clamp(min=torch.finfo(probs.dtype).tiny).log()).sum(-1)
 
 
 def normalised_entropy(probs: Tensor) -> Tensor:
-    """Entropy as a share of the most that E outcomes can have; 0 for one. [..., E] -> [...]"""
+    """Entropy divided by log E, its maximum; 0 where E is 1. [..., E] -> [...]"""
+    # log 1 is 0, and so is the entropy of one outcome: dividing it by 1 keeps it 0.
     return entropy(probs) / (math.log(probs.shape[-1]) or 1.0)

@@ -1,4 +1,4 @@
-"""Deep supervision: every pass is to answer well, not only the last (Lee et al. 2015)."""
+"""Deep supervision: every pass is trained on the labels, not only the last (Lee et al. 2015)."""
 
 from __future__ import annotations
 

@@ -14,8 +14,8 @@ class ExpectationMaximisation(RoutingTerm):
     """Mean over images of -sum_e r_e (log p_e + log P_e(y)), with responsibilities
     r_e = p_e P_e(y) / sum without a gradient, or 1 for the largest and 0 for others if `hard`.
 
-    One gradient step replaces the paper's inner loop (generalised EM). Soft, its gradient is that
-    of `competition`; the value is larger by the entropy of r.
+    One gradient step replaces the paper's inner loop (generalised EM). With soft responsibilities
+    its gradient is that of `competition`; the value is larger by the entropy of r.
     """
 
     needs_every_expert = True
@@ -24,7 +24,8 @@ class ExpectationMaximisation(RoutingTerm):
         self.hard = hard
 
     def of_mixture(self, output: MixtureOutput, target: Tensor) -> Tensor:
-        joint = log_joint(output, target)
+        joint = log_joint(output, target)  # [B, E]
+        # The E step is detached: its result is data for the M step, which this gradient is part of.
         return -(responsibilities(joint.detach(), self.hard) * joint).sum(-1).mean()
 
 

@@ -24,6 +24,7 @@ class Gini(RoutingTerm):
 
 def gini(amounts: Tensor) -> Tensor:
     """sum_i (2 i - E - 1) share_(i) / E with shares in ascending order, i = 1..E. [E] -> []"""
+    # The sorted form of the mean absolute difference over all pairs, without E x E differences.
     count = amounts.numel()
     rank = torch.arange(1, count + 1, device=amounts.device)
     return ((2 * rank - count - 1) * shares(amounts).sort().values).sum() / count

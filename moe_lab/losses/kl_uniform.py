@@ -17,6 +17,7 @@ class KLUniform(RoutingTerm):
     """
 
     def of_mixture(self, output: MixtureOutput, target: Tensor) -> Tensor:
+        # The mean before the entropy: the entropy of single images is a matter of `Entropy`.
         return experts_per_effective_expert(output.routing.probs.float().mean(0))
 
 

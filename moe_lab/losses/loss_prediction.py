@@ -1,4 +1,4 @@
-"""Teaches a router to predict how well each expert will do."""
+"""Trains a router to predict each expert's log-likelihood."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from moe_lab.outputs import MixtureOutput
 class LossPrediction(RoutingTerm):
     """Mean over images and experts of |logits_e - log P_e(y)|.
 
-    The experts get no gradient from it: they are what is predicted.
+    The experts get no gradient from it, because they are what is predicted.
     """
 
     needs_every_expert = True
 
     def of_mixture(self, output: MixtureOutput, target: Tensor) -> Tensor:
+        # Detached: experts must not become worse in order to be easier to predict.
         predicted = output.routing.logits.float()
         return (predicted - log_likelihood(output, target).detach()).abs().mean()

@@ -1,4 +1,4 @@
-"""A floor under the use of every expert."""
+"""A lower bound on the use of every expert."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ class MinimumUsage(RoutingTerm):
     """sum_e relu(minimum / E - mean probs_e): 0 once every expert has `minimum` times its fair
     share of probability, minimum * (E - 1) / E at collapse.
 
-    Unlike a balance term it leaves experts above the floor alone.
+    Unlike a balance term it has no gradient for experts above the minimum.
     """
 
-    always_positive = False
+    always_positive = False  # 0 once every expert has its minimum
 
     def __init__(self, minimum: float = 0.5) -> None:
         if not 0 < minimum <= 1:
@@ -27,5 +27,5 @@ class MinimumUsage(RoutingTerm):
 
 
 def shortfall(mean_probs: Tensor, minimum: float) -> Tensor:
-    """What the experts lack to `minimum` times the fair share, [E] -> []."""
+    """The sum of what experts lack to `minimum` times their fair share, [E] -> []."""
     return (minimum / mean_probs.numel() - mean_probs).relu().sum()

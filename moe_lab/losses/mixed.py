@@ -14,9 +14,10 @@ def mixed_loss(
     """share * objective(output, labels) + (1 - share) * objective(output, partner_labels), term by
     term.
 
-    For cross-entropy that is the one with the mixture of both labels (Zhang et al. 2018, equation
-    2); terms that read no label are the same twice, and so unchanged.
+    For cross-entropy that equals the loss with the mixture of both labels (Zhang et al. 2018,
+    equation 2); terms that read no label have the same value twice, and so do not change.
     """
+    # Twice with hard labels, instead of once with soft ones: then no term needs to know about it.
     own, other = objective(output, labels), objective(output, partner_labels)
     terms = {
         name: share * value + (1 - share) * other.terms[name] for name, value in own.terms.items()

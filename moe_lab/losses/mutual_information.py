@@ -12,16 +12,16 @@ from moe_lab.outputs import MixtureOutput
 class MutualInformation(RoutingTerm):
     """-I(E; X) / log E = -(H(mean probs) - mean H(probs)) / log E, in -1..0.
 
-    -1 where each image has one expert and all experts are used alike; 0 where all images are
-    routed alike, be it to one expert or to all.
+    -1 where each image has one expert and all experts are used equally; 0 where all images have the
+    same routing, to one expert or to all.
     """
 
-    always_positive = False
+    always_positive = False  # it is negative
 
     def of_mixture(self, output: MixtureOutput, target: Tensor) -> Tensor:
         return -mutual_information(output.routing.probs.float())
 
 
 def mutual_information(probs: Tensor) -> Tensor:
-    """Between the row and the outcome, as a share of log E. [B, E] -> []"""
+    """Between the image and its expert, divided by log E. [B, E] -> []"""
     return normalised_entropy(probs.mean(0)) - normalised_entropy(probs).mean()

@@ -1,4 +1,4 @@
-"""The sum that is minimised, and the names under which its parts are logged."""
+"""The weighted sum of loss terms that is minimised."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ from moe_lab.outputs import Output
 class Loss:
     """The weighted sum, each term unweighted under its own name, and the weights that move."""
 
-    total: Tensor
-    terms: dict[str, Tensor]
-    weights: dict[str, Tensor] = field(default_factory=dict)  # scheduled and learned ones alone
+    total: Tensor  # []
+    terms: dict[str, Tensor]  # name -> [], detached
+    # name -> []; scheduled and learned ones alone: a constant needs no curve.
+    weights: dict[str, Tensor] = field(default_factory=dict)
 
 
 class Objective(FollowsProgress):
@@ -46,7 +47,7 @@ class Objective(FollowsProgress):
         self.terms: dict[str, Term] = {name: terms[name]["term"] for name in self.weights}
         if not self.terms:
             raise ValueError("every loss term has weight 0: nothing would be learned")
-        learned = weighting == "uncertainty"
+        learned = weighting == "uncertainty"  # of the terms in use alone
         self.uncertainty = Uncertainty(self.terms, self.weights) if learned else None
 
     @property
@@ -54,7 +55,8 @@ class Objective(FollowsProgress):
         return any(term.needs_every_expert for term in self.terms.values())
 
     def forward(self, output: Output, target: Tensor) -> Loss:
-        """The loss of a batch; of processes that train together, the one of all their images."""
+        """The loss of a batch; in distributed training that of the images of all processes."""
+        # Features are by far the largest field: they are gathered only where a term reads them.
         read = any("features" in term.needs for term in self.terms.values())
         output, target = whole_batch(output, target, with_features=read)
         # Autocast would run matrix products of a term in half precision.
@@ -73,13 +75,15 @@ class Objective(FollowsProgress):
             elif isinstance(weight, Tensor):
                 moving[name] = weight
             summands.append(summand)
+        # Added in the order of the configuration, without a 0 to start from: the sum of one term is
+        # that term to the last bit.
         total = summands[0]
         for summand in summands[1:]:
             total = total + summand
         return Loss(total, {name: value.detach() for name, value in values.items()}, moving)
 
     def check_terms(self, needed: Mapping[str, str]) -> None:
-        """Refuse an objective without the one term that a part learns from: {term: part}."""
+        """Refuse an objective without a term that a part depends on: {term: part}."""
         for name, part in needed.items():
             if name not in self.terms:
                 raise ValueError(
@@ -87,20 +91,20 @@ class Objective(FollowsProgress):
                     f"loss.terms.{name}.weight above 0"
                 )
 
-    def check_teaches(self, only_by_answer: str | None) -> None:
-        """Refuse an objective under which a part that only shapes the answer would not learn."""
-        if only_by_answer and not any(term.judges_prediction for term in self.terms.values()):
+    def check_teaches(self, only_from_prediction: str | None) -> None:
+        """Refuse an objective under which a part that only a loss on the combined prediction can
+        train would not learn.
+        """
+        if only_from_prediction and not any(t.judges_prediction for t in self.terms.values()):
             raise ValueError(
-                f"{only_by_answer} learns only from the combined answer, which none of the loss "
-                f"terms {', '.join(self.terms)} judges: set loss.terms.cross_entropy.weight=1"
+                f"{only_from_prediction} learns only from the combined prediction, which none of "
+                f"the loss terms {', '.join(self.terms)} reads: set loss.terms.cross_entropy.weight=1"
             )
 
     def check_reads(
         self, model_name: str, output_type: type[Output], missing: Collection[str] = ()
     ) -> None:
-        """Refuse terms that read another output, or one of the fields that this model leaves
-        None.
-        """
+        """Refuse terms that read another type of output, or a field that this model leaves None."""
         for name, term in self.terms.items():
             remedy = f"set loss.terms.{name}.weight=0"
             if not term.accepts(output_type):
@@ -108,8 +112,8 @@ class Objective(FollowsProgress):
                     f"loss.terms.{name} reads {term.reads.__name__}, but {model_name} returns "
                     f"{output_type.__name__}: {remedy}"
                 )
-            answers = ("expert_log_probs",) if term.needs_every_expert else ()
-            lacking = [needed for needed in (*term.needs, *answers) if needed in missing]
+            experts = ("expert_log_probs",) if term.needs_every_expert else ()
+            lacking = [needed for needed in (*term.needs, *experts) if needed in missing]
             if lacking:
                 raise ValueError(
                     f"loss.terms.{name} needs {lacking[0]}, which {model_name} does not give: "

@@ -9,7 +9,7 @@ from moe_lab.outputs import AdaptiveOutput, Output
 
 
 class Ponder(Term):
-    """Mean over images of the steps taken plus the remainder."""
+    """Mean over images of the steps taken plus the remainder, which carries the gradient."""
 
     reads = AdaptiveOutput
     needs = ("steps",)

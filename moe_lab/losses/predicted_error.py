@@ -1,4 +1,4 @@
-"""Teaches the forecast of an iterative model's own error."""
+"""Trains the forecast of an iterative model's own error."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from moe_lab.outputs import IterativeOutput, Output
 class PredictedError(Term):
     """Sum over classes of (forecast - (onehot(y) - p))^2, averaged over passes and images.
 
-    p is a constant here: the answer must not move towards what is easy to forecast.
+    p counts as a constant: predictions must not drift towards what is easy to forecast.
     """
 
     reads = IterativeOutput
@@ -26,6 +26,7 @@ class PredictedError(Term):
 
 def forecast_error(forecast: Tensor, pass_log_probs: Tensor, target: Tensor) -> Tensor:
     """[T - 1, B, C] forecasts of the first T - 1 of T passes [T, B, C], labels [B] -> []."""
+    # The last pass has no forecast: nothing comes after it that could use one.
     probs = pass_log_probs[: len(forecast)].detach().float().exp()
     error = functional.one_hot(target, probs.shape[-1]) - probs
     return (forecast.float() - error).pow(2).sum(-1).mean()

@@ -15,12 +15,12 @@ class ReluSparsity(RoutingTerm):
     """Mean over images of sum_e f_e * weights_e, where f_e = 1, or, if `balanced`, E times expert
     e's share of the (image, expert) pairs, without a gradient.
 
-    For weights that are not made to sum to 1: there it is constant. The paper divides by its target
-    top_k where this divides by the pairs in use; the paper's coefficient that adapts to a target
-    sparsity is left to the weight and its schedule.
+    For weights that are not normalised: where they sum to 1 it is constant. The paper divides by
+    its target top_k where this divides by the pairs in use; the paper's coefficient that adapts to
+    a target sparsity is left to the weight and its schedule.
     """
 
-    always_positive = False
+    always_positive = False  # 0 where every expert is off
 
     def __init__(self, balanced: bool = True) -> None:
         self.balanced = balanced
@@ -34,5 +34,6 @@ class ReluSparsity(RoutingTerm):
 @torch.no_grad()
 def relative_load(weights: Tensor) -> Tensor:
     """E times each expert's share of the non-zero weights, [B, E] -> [E]; 1 for all when equal."""
+    # Counts have no gradient; they make the L1 penalty heavier on experts that many images use.
     counts = (weights != 0).sum(0).float()
     return counts.numel() * counts / counts.sum().clamp(min=1)

@@ -9,9 +9,10 @@ from moe_lab.outputs import MixtureOutput
 
 
 class RouterZ(RoutingTerm):
-    """mean over images of logsumexp(logits)^2; not zero at its best, so no sign of trouble by
-    itself.
+    """Mean over images of logsumexp(logits)^2. It is not 0 for a well-trained router, so that its size
+    alone is no sign of trouble.
     """
 
     def of_mixture(self, output: MixtureOutput, target: Tensor) -> Tensor:
+        # Rounding errors grow with the size of a logit, and the exponential magnifies them.
         return output.routing.logits.float().logsumexp(-1).square().mean()

@@ -15,8 +15,8 @@ class SampleSimilarity(RoutingTerm):
 
     (1 / B^2) sum_{x, x'} D(x, x') [beta_same / E * sum_e p_e(x) p_e(x')
     - beta_different / (E^2 - E) * sum_{e != e'} p_e(x) p_e'(x')], where D is the Euclidean distance
-    of what the router saw, divided by the largest of the batch, without a gradient. Both sums are
-    divided by B^2: where only one is, the other does nothing.
+    of the router's features, divided by the largest of the batch, without a gradient. Both sums are
+    divided by B^2: if only one were, the other would have no effect.
     """
 
     needs = ("features",)
@@ -35,7 +35,9 @@ class SampleSimilarity(RoutingTerm):
 
 
 def distances(probs: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean distance of images with the same and with different experts. [B, E], [B, ...]"""
+    """Mean distance of images with the same and with different experts.
+    [B, E], [B, ...] -> [], []
+    """
     num_images, num_experts = probs.shape
     distance = pairwise_distance(features)  # [B, B]
     together = probs @ probs.mT  # [B, B] sum over e of p_e(x) p_e(x')
@@ -49,6 +51,7 @@ def distances(probs: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
 @torch.no_grad()
 def pairwise_distance(features: Tensor) -> Tensor:
     """Euclidean, divided by the largest of the batch, in 0..1. [B, ...] -> [B, B]"""
+    # No gradient: the backbone must not pull images together to please the router.
     rows = features.flatten(1).float()
     distance = torch.cdist(rows, rows)
     return distance / distance.max().clamp(min=1e-20)

@@ -16,17 +16,17 @@ class Term(ABC):
     """A pure, unweighted loss: (Output, target [B]) -> scalar in float32.
 
     A term says what it reads, and in `needs` which fields of it must not be None. One that reads
-    routing is refused for a model without a router, and only where a term needs every expert's
-    answer are experts that nobody chose computed.
+    routing is refused for a model without a router, and experts that were not selected are computed
+    only where a term needs every expert's prediction.
     """
 
     reads: ClassVar[type[Output]] = Output
     needs: ClassVar[tuple[str, ...]] = ()
     needs_every_expert: ClassVar[bool] = False
-    # True where the combined answer is judged: parts that only shape it learn from nothing else.
+    # True where the combined prediction is scored: some parts learn from nothing else.
     judges_prediction: ClassVar[bool] = False
-    # False where training can bring the value to zero or below: a learned weight would then grow
-    # without bound.
+    # False where training can bring the value to zero or below: a learned weight, which is larger
+    # for smaller losses, would then grow without bound.
     always_positive: ClassVar[bool] = True
 
     @classmethod
@@ -42,7 +42,7 @@ class Term(ABC):
 class RoutingTerm(Term):
     """A term that reads the routing of a mixture; of several mixtures, the mean over layers.
 
-    A layer that routes tokens counts each of them as an image with the label of its own.
+    In a layer that routes tokens each token counts as an image, with the label of its image.
     """
 
     reads: ClassVar[type[Output]] = MixtureOutput
@@ -64,8 +64,9 @@ class RoutingTerm(Term):
 
 
 def layer_by_layer(output: LayeredOutput, target: Tensor) -> Iterator[tuple[MixtureOutput, Tensor]]:
-    """Each layer as a mixture of its own, with the label of each of its decisions."""
+    """Each layer as a mixture of its own, with labels [B * tokens] of its decisions."""
     for routing in output.decisions.values():
+        # An image's tokens stand together, so labels are repeated one by one.
         decisions_per_image = len(routing.weights) // len(target)
         yield (
             MixtureOutput(output.log_probs, routing),

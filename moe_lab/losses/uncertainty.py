@@ -12,10 +12,10 @@ from moe_lab.losses.weight import Weight
 
 
 class Uncertainty(nn.Module):
-    """sum_i exp(-s_i) w_i L_i + s_i with one learned s_i = log sigma_i^2 a term, 0 at the start.
+    """sum_i exp(-s_i) w_i L_i + s_i with one learned s_i = log sigma_i^2 per term, initially 0.
 
     The best s_i is log(w_i L_i): large losses count less. The paper's factors of 1/2, which come
-    from its likelihoods, are left out: they would only shift s.
+    from its likelihoods, are left out, since they would only shift s.
     """
 
     def __init__(self, terms: Mapping[str, Term], weights: Mapping[str, Weight]) -> None:
@@ -30,18 +30,19 @@ class Uncertainty(nn.Module):
             if min(weights[name].start, weights[name].end) == 0:
                 raise ValueError(
                     f"loss.weighting=uncertainty cannot weigh loss.terms.{name}: its weight starts "
-                    f"or ends at 0, where nothing holds the learned one; set a weight above 0, or "
-                    f"loss.weighting=fixed"
+                    f"or ends at 0, where the learned factor would grow without bound; set a "
+                    f"weight above 0, or loss.weighting=fixed"
                 )
+        # The logarithm is learned, so that no step can make a variance negative.
         self.log_variances = nn.ParameterDict(
             {name: nn.Parameter(torch.zeros(())) for name in terms}
         )
 
     def forward(self, name: str, weighted: Tensor) -> Tensor:
-        """One summand: exp(-s) * weighted + s."""
+        """One summand of the objective: exp(-s) * weighted + s, [] -> []."""
         log_variance = self.log_variances[name]
         return (-log_variance).exp() * weighted + log_variance
 
     def factor(self, name: str) -> Tensor:
-        """What the term is multiplied by now."""
+        """The learned factor of a term at present, [], for the log."""
         return (-self.log_variances[name].detach()).exp()

@@ -11,9 +11,9 @@ from moe_lab.outputs import MixtureOutput
 class Variance(RoutingTerm):
     """1 + E * sum_e (mean probs_e - 1/E)^2: 1 at balance, E at collapse.
 
-    It reads the probabilities of all experts, before any is dropped, where `importance` reads the
-    weights that are left. So it reaches experts that nobody chose; where every expert is used with
-    its probability as weight, the two are one.
+    It reads the probabilities of all experts, where `importance` reads the weights that selection
+    leaves. So it has a gradient for experts that were not selected; where every expert is used with
+    its probability as weight, the two terms are equal.
     """
 
     def of_mixture(self, output: MixtureOutput, target: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""How much a term counts: always as much, or moving over training."""
+"""The weight of a loss term: constant, or scheduled over training."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CURVES = ("constant", *progress.CURVES)
 
 @dataclass(frozen=True)
 class Weight:
-    """From `start` at the first step to `end` at the last."""
+    """From `start` at the first step to `end` at the last, along `curve`."""
 
     start: float
     end: float
@@ -23,7 +23,7 @@ class Weight:
 
     @classmethod
     def of_entry(cls, name: str, entry: Mapping[str, Any]) -> Weight:
-        """The weight of `{weight, schedule: {curve, end}}`; refuses what cannot be followed."""
+        """The weight of `{weight, schedule: {curve, end}}`; refuses impossible schedules."""
         key, schedule = f"loss.terms.{name}", entry.get("schedule") or {}
         curve, end = schedule.get("curve", "linear"), schedule.get("end")
         start = float(entry["weight"])
@@ -37,6 +37,7 @@ class Weight:
             return cls(start, start)
         if end < 0:
             raise ValueError(f"{key}.schedule.end must be at least 0 or null, got {end:g}")
+        # Refused, since one of the two settings would have no effect.
         if curve == "constant" and end != start:
             raise ValueError(
                 f"{key}.schedule.end is {end:g}, but curve=constant stays at {start:g}: use "
@@ -59,6 +60,7 @@ class Weight:
 
     def at(self, fraction: Tensor) -> Tensor | float:
         """The weight when `fraction` [] of training is done."""
+        # A Python number where it can be: multiplying by it is exact and needs no device.
         if not self.moves:
             return self.start
         return progress.interpolate(self.curve, self.start, self.end, fraction)

@@ -1,8 +1,8 @@
-"""The batch of all processes of a distributed run, for a loss that is the one of a single process.
+"""The batch of all processes of a distributed run, whose loss then equals that of one process.
 
-Balance terms read means over the batch and are no means over images; even a plain mean differs
-where a short batch leaves some process one image fewer. So no average of losses is taken: every
-process works out the same loss from the same rows.
+Balance terms are functions of means over the batch, not means over images; even a plain mean
+differs where a short batch leaves some process one image fewer. So losses are not averaged: every
+process computes the same loss from the same rows.
 """
 
 from __future__ import annotations

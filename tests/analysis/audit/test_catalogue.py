@@ -63,7 +63,7 @@ def expected_refusal(row: Row) -> str | None:
         return "reads"
     without_answer = loss in ("competition", "em")
     if without_answer and (model == "adaptive_depth" or row.get("combine") == "concat"):
-        return "learns only from the combined answer"
+        return "learns only from the combined prediction"
     if model == "soft_moe" and "expert" in row and reads_pixels(row["expert"]):
         return "in_features"
     if model == "dense" and loss and reads_routing(loss):

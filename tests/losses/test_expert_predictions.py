@@ -1,4 +1,4 @@
-"""Terms on answers: cross-entropy, competition, EM, likeness of experts, passes and steps."""
+"""Terms on predictions: cross-entropy, competition, EM, similarity of experts, passes, steps."""
 
 from __future__ import annotations
 
