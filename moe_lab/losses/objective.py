@@ -98,7 +98,8 @@ class Objective(FollowsProgress):
         if only_from_prediction and not any(t.judges_prediction for t in self.terms.values()):
             raise ValueError(
                 f"{only_from_prediction} learns only from the combined prediction, which none of "
-                f"the loss terms {', '.join(self.terms)} reads: set loss.terms.cross_entropy.weight=1"
+                f"the loss terms {', '.join(self.terms)} reads: set "
+                "loss.terms.cross_entropy.weight=1"
             )
 
     def check_reads(

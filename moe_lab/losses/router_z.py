@@ -9,7 +9,7 @@ from moe_lab.outputs import MixtureOutput
 
 
 class RouterZ(RoutingTerm):
-    """Mean over images of logsumexp(logits)^2. It is not 0 for a well-trained router, so that its size
+    """Mean over images of logsumexp(logits)^2. A well-trained router does not reach 0, so the value
     alone is no sign of trouble.
     """
 
