@@ -82,11 +82,11 @@ def test_batch_size_split_checkpoint_and_place_can_be_chosen(
     ("model", "routers"),
     [
         (["model=dense"], []),
-        (["model=soft_moe"], []),
+        pytest.param(["model=soft_moe"], [], marks=pytest.mark.slow),
         (["model=adaptive_depth"], ["mixture.router"]),
-        (["model=attentive"], ["router"]),
+        pytest.param(["model=attentive"], ["router"], marks=pytest.mark.slow),
         (["model=hierarchical"], ["router"]),
-        (["trainer.precision=bf16-mixed"], ["router"]),
+        pytest.param(["trainer.precision=bf16-mixed"], ["router"], marks=pytest.mark.slow),
     ],
 )
 def test_every_kind_of_model_is_analysed(

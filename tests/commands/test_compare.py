@@ -28,6 +28,7 @@ def test_words_that_are_paths_become_the_list_of_runs(
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_sweep_is_compared_and_its_commands_make_the_same_runs(
     train: Train, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -72,16 +72,16 @@ def test_costs_are_those_of_the_experts_in_use(train: Train, read_json: ReadJSON
 def test_a_sweep_runs_each_combination_in_its_own_folder(
     train: Train, read_json: ReadJSON, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code, sweep = train("-m", "model=dense,standard,sparse", "seed=0,1")
+    code, sweep = train("-m", "model=dense,sparse", "seed=0,1")
     assert code == 0
     jobs = read_json(sweep / "sweep.json")["jobs"]
     summaries = [read_json(sweep / job["folder"] / "summary.json") for job in jobs]
     assert [(s["model"], s["seed"]) for s in summaries] == [
-        (model, seed) for model in ("dense", "standard", "sparse") for seed in (0, 1)
+        (model, seed) for model in ("dense", "sparse") for seed in (0, 1)
     ]
     hashes = [s["config_hash"] for s in summaries]
     assert hashes[0] == hashes[1] != hashes[2]
-    assert capsys.readouterr().out.count("seed=1 ") >= 3
+    assert capsys.readouterr().out.count("seed=1 ") >= 2
 
 
 def test_one_failing_job_does_not_stop_a_sweep(train: Train, read_json: ReadJSON) -> None:
@@ -135,9 +135,11 @@ def test_mixed_precision_trains_and_keeps_routing_in_float32(
     assert {tensor.dtype for tensor in state.values()} == {torch.float32}
 
 
-@pytest.mark.parametrize("scheduler", ["constant", "step", "exponential", "plateau"])
-@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
-def test_every_optimizer_with_every_schedule(optimizer: str, scheduler: str, train: Train) -> None:
+@pytest.mark.parametrize(
+    ("optimizer", "scheduler"),
+    [("adam", "constant"), ("sgd", "step"), ("adam", "exponential"), ("sgd", "plateau")],
+)
+def test_optimizers_train_with_schedules(optimizer: str, scheduler: str, train: Train) -> None:
     code, _ = train(f"optimizer={optimizer}", f"scheduler={scheduler}", "debug=fast")
     assert code == 0
 

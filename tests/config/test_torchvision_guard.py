@@ -11,6 +11,8 @@ import torch
 
 from moe_lab.config import torchvision_guard
 
+pytestmark = pytest.mark.slow
+
 MISMATCH = torch.version.cuda is None and torchvision_guard.torchvision_is_built_for_cuda()
 
 

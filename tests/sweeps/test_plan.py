@@ -64,6 +64,7 @@ def test_a_plan_counts_what_the_run_then_reports(
     assert cost.bytes < 3 * (4 * 4 * cost.params + 400 * 784)
 
 
+@pytest.mark.slow
 def test_time_grows_with_epochs_and_is_near_what_training_takes(
     train: Train, read_json: ReadJSON, monkeypatch: pytest.MonkeyPatch
 ) -> None:

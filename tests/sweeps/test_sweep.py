@@ -138,6 +138,7 @@ def test_without_run_dir_all_jobs_of_a_sweep_share_a_folder(
     assert len(list(record.parent.glob("*/summary.json"))) == 4
 
 
+@pytest.mark.slow
 def test_status_and_report_read_a_sweep(
     train: Train, job_of: JobOf, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -41,6 +41,7 @@ def only_traced(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     torch._dynamo.reset()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("only_traced")
 @pytest.mark.parametrize(
     "words",
@@ -63,6 +64,7 @@ def test_compiled_in_place_a_model_keeps_names_numbers_and_costs(words: tuple[st
         assert len(flops) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("only_traced")
 def test_a_compiled_run_equals_the_plain_one(train: Train, read_json: ReadJSON) -> None:
     words = ("model=sparse", *CONV, "dataset.size=[1,16,16]")

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
-
 import pytest
 import torch
 from torch import nn
@@ -14,14 +11,16 @@ from moe_lab.config.check import check_overrides
 from moe_lab.config.resolvers import register_resolvers
 from moe_lab.training.build import build
 from moe_lab.training.warm_start import freeze, part_names, start_from
+from tests.conftest import Train, Trained
 
-Train = Callable[..., tuple[int, Path]]
 IMAGES = torch.randn(40, 1, 28, 28, generator=torch.Generator().manual_seed(0))
 
 
 @pytest.mark.parametrize("expert", ["mlp", "mlp_list"])
-def test_an_upcycled_run_starts_as_the_dense_one(expert: str, train: Train) -> None:
-    _, dense = train("model=dense", f"expert={expert}")
+def test_an_upcycled_run_starts_as_the_dense_one(
+    expert: str, train: Train, trained_once: Trained
+) -> None:
+    dense = trained_once("model=dense", f"expert={expert}")
     code, mixture = train(
         f"expert={expert}", f"init_from={dense}", "optimizer.lr=1e-12", "optimizer.weight_decay=0"
     )
@@ -30,8 +29,8 @@ def test_an_upcycled_run_starts_as_the_dense_one(expert: str, train: Train) -> N
     torch.testing.assert_close(moe_lab.load(mixture)(IMAGES).log_probs, expected, atol=1e-4, rtol=0)
 
 
-def test_noise_makes_copies_of_an_expert_differ(train: Train) -> None:
-    _, dense = train("model=dense")
+def test_noise_makes_copies_of_an_expert_differ(train: Train, trained_once: Trained) -> None:
+    dense = trained_once("model=dense")
     _, noisy = train(f"init_from={dense}", "init_noise=0.1", "optimizer.lr=1e-12")
     weight = next(p for n, p in moe_lab.load(noisy).named_parameters() if "experts" in n)
     spread = (weight - weight.mean(0)).std() / weight.mean(0).std()
@@ -39,8 +38,10 @@ def test_noise_makes_copies_of_an_expert_differ(train: Train) -> None:
 
 
 @pytest.mark.parametrize("expert", ["mlp", "mlp_list"])
-def test_merged_runs_are_the_experts_of_one_mixture(expert: str, train: Train) -> None:
-    runs = [train("model=dense", f"expert={expert}", f"seed={seed}")[1] for seed in (1, 2, 3)]
+def test_merged_runs_are_the_experts_of_one_mixture(
+    expert: str, train: Train, trained_once: Trained
+) -> None:
+    runs = [trained_once("model=dense", f"expert={expert}", f"seed={seed}") for seed in (1, 2, 3)]
     listed = ",".join(map(str, runs))
     code, merged = train(
         f"init_from=[{listed}]", "model.num_experts=3", "freeze=[experts]", f"expert={expert}"
@@ -163,9 +164,13 @@ def test_experts_and_routers_are_those_of_every_layer_and_routers_come_only_by_n
     ],
 )
 def test_what_does_not_fit_is_refused_by_name(
-    line: list[str], expected: str, train: Train, capsys: pytest.CaptureFixture[str]
+    line: list[str],
+    expected: str,
+    train: Train,
+    trained_once: Trained,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    _, run = train("model=dense", "debug=fast")
+    run = trained_once("model=dense")
     code, _ = train(*(word.format(run=run) for word in line))
     assert code == 2
     assert expected in capsys.readouterr().err

@@ -18,7 +18,13 @@ def space_of(*words: str) -> Space:
     return make_space([word for word in found if word not in SEARCH])
 
 
-@pytest.mark.parametrize("name", options("search"))
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[] if name in ("general", "sparse") else pytest.mark.slow)
+        for name in options("search")
+    ],
+)
 def test_every_space_fits_its_model_and_holds_the_default(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

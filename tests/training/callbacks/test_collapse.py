@@ -36,6 +36,7 @@ def test_it_goes_off_at_the_second_check_of_a_collapsed_run(
     assert fitted.trainer.global_step == STEPS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("router", [(), ("router=top_k", "router.top_k=1")])
 def test_it_stays_silent_on_ten_balanced_runs(router: tuple[str, ...], fit: Fit) -> None:
     for seed in range(10):

@@ -65,7 +65,9 @@ def test_a_run_names_its_parts_its_results_and_what_it_cost(train: Train) -> Non
         assert run.summary[name] == pytest.approx(result[name]), name
 
 
-@pytest.mark.parametrize(("every", "validations"), [("test", 0), ("validation", 3)])
+@pytest.mark.parametrize(
+    ("every", "validations"), [pytest.param("test", 0, marks=pytest.mark.slow), ("validation", 3)]
+)
 def test_figures_and_routing_table_are_there_once_an_evaluation(
     every: str, validations: int, train: Train
 ) -> None:
@@ -144,6 +146,7 @@ def test_only_the_first_process_of_several_keeps_a_run(monkeypatch: pytest.Monke
     assert choose_mode("online") == choose_mode("auto") == "disabled"
 
 
+@pytest.mark.slow
 def test_wandb_is_not_imported_unless_chosen(tmp_path: Path) -> None:
     code = (
         "import sys; from moe_lab.train import main; "
