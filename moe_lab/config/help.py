@@ -17,16 +17,16 @@ from moe_lab.config.tree import spell
 from moe_lab.errors import ConfigError
 
 GROUPS = {
-    "model": "what answers: one network, or a mixture of experts",
-    "router": "who is asked: how a mixture chooses experts for an image",
+    "model": "images to predictions: one network, or a mixture of experts",
+    "router": "how a mixture selects experts for each image",
     "gate": "the network inside a router that scores the experts",
     "temperature": "what a router divides its logits by",
     "expert": "what each expert is",
-    "combine": "how the experts' answers become one",
-    "loss": "what is minimised, and what keeps experts in use",
-    "modulation": "what iterative modulation moves",
-    "feedback": "what iterative modulation looks at between two passes",
-    "backbone": "what comes before router and experts",
+    "combine": "how the experts' outputs become one prediction",
+    "loss": "what is minimised, load balancing included",
+    "modulation": "what iterative modulation changes between passes",
+    "feedback": "what iterative modulation reads about the pass before",
+    "backbone": "the network before router and experts",
     "dataset": "which images",
     "trainer": "which device, how long, which precision",
     "optimizer": "how weights are updated",
