@@ -24,6 +24,8 @@ from moe_lab.config.compose import Composition, composer, composition_of
 from moe_lab.config.launch import quoted
 from moe_lab.config.resolvers import register_resolvers
 from moe_lab.sweeps.jobs import Job, register_job_folder
+from moe_lab.sweeps.table import own_words
+from moe_lab.training import console
 from moe_lab.training.status import claim, recorded_state
 
 if TYPE_CHECKING:
@@ -39,15 +41,16 @@ def launch_jobs(jobs: Sequence[Job], sweep: Path, hydra_words: Sequence[str] = (
     if launchers and launchers[-1] != "basic":
         launch_elsewhere([list(job.overrides) for job in jobs], sweep, hydra_words)
         return 0
-    for job in jobs:
-        result = train_in_sweep(job.composed, sweep)
+    for place, job in enumerate(jobs, 1):
+        heading = f"job {place}/{len(jobs)}: {' '.join(own_words(job, jobs))}"
+        result = train_in_sweep(job.composed, sweep, heading)
         if result is not None and result.exit_code in STOPPED:
             return result.exit_code
     return 0
 
 
 def train_in_sweep(
-    composition: Composition, sweep: Path, trial: int | None = None
+    composition: Composition, sweep: Path, heading: str = "", trial: int | None = None
 ) -> JobResult | None:
     """Train one job; None where it is done already or another process is at it.
 
@@ -57,12 +60,17 @@ def train_in_sweep(
     with claim(folder) as is_mine:
         if not is_mine or recorded_state(folder).status in ("done", "pruned"):
             return None
+        if heading:
+            console.say(f"\n{heading}")
         # torch and lightning take seconds to import: not before there is something to train.
+        from moe_lab.analysis.ending import print_verdict
         from moe_lab.analysis.page import write_report
         from moe_lab.sweeps.search.trial import examined_by_search
         from moe_lab.training.attempt import Request, attempt
 
-        request = Request(composition, folder, resume=True, sweep=sweep, after=write_report)
+        request = Request(
+            composition, folder, resume=True, sweep=sweep, after=write_report, ending=print_verdict
+        )
         if trial is not None:
             request = replace(request, **examined_by_search(composition.hydra, sweep, trial))
         return attempt(request)
@@ -98,7 +106,7 @@ class TrainTask:
         limit_threads(hydra)
         job = composition_of("train", list(hydra.overrides.task), config, hydra)
         trial = OmegaConf.select(hydra, "sweeper.trial")
-        result = train_in_sweep(job, Path(str(hydra.sweep.dir)), trial)
+        result = train_in_sweep(job, Path(str(hydra.sweep.dir)), trial=trial)
         if result is not None and result.exit_code in STOPPED:
             raise SystemExit(result.exit_code)  # ends the worker, and a sweep in this process
 

@@ -61,11 +61,14 @@ def train_alone(composition: Composition) -> int:
     console.announce(config, composition.choices, folder)
     console.say("loading torch")
     # torch and lightning take seconds to import: not before the command line is known to be right.
+    from moe_lab.analysis.ending import print_ending
     from moe_lab.analysis.page import write_report
     from moe_lab.training.attempt import Request, attempt
 
-    result = attempt(Request(composition, folder, bool(config.resume), after=write_report))
-    return result.exit_code
+    request = Request(
+        composition, folder, bool(config.resume), after=write_report, ending=print_ending
+    )
+    return attempt(request).exit_code
 
 
 def run_sweep(jobs: Sequence[Job], sweep: Path, hydra_words: Sequence[str]) -> int:

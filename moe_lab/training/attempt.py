@@ -14,12 +14,13 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from moe_lab.config.compose import Composition
 from moe_lab.config.launch import print_error
+from moe_lab.config.typed import line_that_goes_on
 from moe_lab.data import ImageData
 from moe_lab.errors import ConfigError, DataUnavailable, UserError
 from moe_lab.training import build, console
 from moe_lab.training.final_test import Examine, validation_and_test
 from moe_lab.training.ranks import is_first_process
-from moe_lab.training.resume import signalled
+from moe_lab.training.resume import plain, signalled
 from moe_lab.training.run import Interrupted, TrainingRun
 from moe_lab.training.run_directory import NOT_ASKED, RunDirectory
 from moe_lab.training.run_log import logged_to
@@ -33,6 +34,7 @@ PROGRAM = "moe_lab train"
 class Request:
     """What is to be trained, and how it is gone about.
 
+    A run of its own says at its start what is set; in a sweep that would be said for every job.
     `after` is called with the run directory once there is a summary, for a page about the run.
     """
 
@@ -43,6 +45,7 @@ class Request:
     examine: Examine = validation_and_test
     callbacks: Sequence[Callback] = field(default=())  # before those of the configuration
     after: Callable[[RunDirectory], object] | None = None
+    ending: Callable[[RunDirectory], object] = console.print_result  # what is shown of a result
 
 
 @dataclass(frozen=True)
@@ -78,18 +81,22 @@ def guarded(request: Request, directory: RunDirectory) -> tuple[dict[str, Any], 
     """Summary and exit code of the run, with every way in which it can end."""
     try:
         summary = prepare(request, directory).run()
-        report(summary, directory)
+        show(request, directory)
         return summary, 0
     except Interrupted as interrupted:
-        print("\ninterrupted; this is what was reached:")
-        report(interrupted.summary, directory)
+        show(request, directory)
+        go_on(request)
         return interrupted.summary, interrupted.exit_code
     except UserError as error:
         log.error("%s", error)
         print_error(PROGRAM, error)
-        return record_failure(directory, str(error)), 2 if isinstance(error, ConfigError) else 1
+        if isinstance(error, ConfigError):  # the same words would be refused again
+            return record_failure(directory, str(error)), 2
+        go_on(request, "once that is mended")
+        return record_failure(directory, str(error)), 1
     except KeyboardInterrupt:
         print("\ninterrupted before the training", flush=True)
+        go_on(request)
         return {"status": "failed"}, 130
     except SystemExit as stop:
         # Whoever means to stop a sweep sends a signal: an exit is the failure of one job.
@@ -104,12 +111,15 @@ def guarded(request: Request, directory: RunDirectory) -> tuple[dict[str, Any], 
         log.exception("unexpected failure")
         said = out_of_memory(error) if is_out_of_memory(error) else None
         print_error(PROGRAM, said or unexpected(error, directory))
+        go_on(request, "once that is mended")
         return record_failure(directory, str(said or f"{type(error).__name__}: {error}")), 1
 
 
 def prepare(request: Request, directory: RunDirectory) -> TrainingRun:
     """Read the data, falling back to the installed digits where the configuration allows it."""
     job, choices = request.job, dict(request.job.choices)
+    if request.sweep is None:
+        console.say(f"reading the data: {job.config.dataset.name}")
     config = settle(job.config, request)
     try:
         data = read(config)
@@ -122,6 +132,11 @@ def prepare(request: Request, directory: RunDirectory) -> TrainingRun:
         config = settle(job.with_option("dataset", fallback).config, request)
         choices |= {"dataset": fallback, "dataset_requested": choices["dataset"]}
         data = read(config)
+    lines = console.settings_lines(plain(config), choices, directory.config)
+    for line in lines:
+        log.info("%s", line)
+    if request.sweep is None:
+        console.say("\n".join([*lines, "building the model"]))
     return TrainingRun(
         config, data, choices, resume=request.resume, examine=request.examine,
         callbacks=request.callbacks, after=request.after,
@@ -130,7 +145,6 @@ def prepare(request: Request, directory: RunDirectory) -> TrainingRun:
 
 def read(config: DictConfig) -> ImageData:
     """The data module of a configuration, with its data read."""
-    console.say(f"reading the data: {config.dataset.name}")
     data = build.build_data(config)
     data.prepare()
     return data
@@ -148,14 +162,24 @@ def settle(config: DictConfig, request: Request) -> DictConfig:
     return config
 
 
-def report(summary: dict[str, Any], directory: RunDirectory) -> None:
-    """The final table, on the screen and in the log."""
+def show(request: Request, directory: RunDirectory) -> None:
+    """The end of a run, on the screen and in the log."""
     if not is_first_process():
         return
-    console.print_summary(summary)
-    for label, text in console.summary_rows(summary):
+    for label, text in console.summary_rows(directory.read_summary()):
         log.info("%s: %s", label.strip(), text)
-    print(f"run directory: {directory.path}", flush=True)
+    try:
+        request.ending(directory)
+    except Exception:  # the result stands without its display
+        log.exception("the result could not be shown")
+        console.print_result(directory)
+
+
+def go_on(request: Request, when: str = "") -> None:
+    """The command that goes on from here; a job of a sweep goes on with the sweep."""
+    if request.sweep is None:
+        line = line_that_goes_on(request.job.words, request.folder)
+        console.say(f"to go on{', ' if when else ''}{when}:\n  {line}")
 
 
 def record_failure(directory: RunDirectory, error: str) -> dict[str, Any]:

@@ -11,8 +11,10 @@ from rich.console import Console
 from rich.table import Table
 
 from moe_lab.config.settings import Setting, compare_settings
+from moe_lab.config.typed import from_here
 from moe_lab.metrics.registry import METRICS, layers_in, shown_in
 from moe_lab.training.ranks import is_first_process
+from moe_lab.training.run_directory import RunDirectory
 
 # The choices that say best what a run is.
 NAMED_FIRST = ("experiment", "model", "router", "expert", "dataset")
@@ -28,11 +30,11 @@ def announce(config: DictConfig, choices: Mapping[str, Any], run_dir: str | Path
     """What is about to be trained and where it goes, before anything slow is imported."""
     parts = [f"{group}={choices[group]}" for group in NAMED_FIRST if choices.get(group)]
     say(" ".join(["train", *parts, f"seed={config.seed}"]))
-    say(f"run directory: {run_dir}")
+    say(f"run directory: {from_here(run_dir)}")
 
 
-def print_settings(config: Mapping[str, Any], choices: Mapping[str, str], path: Path) -> list[str]:
-    """Show what differs from the defaults, and the file that has all of it; returns the lines.
+def settings_lines(config: Mapping[str, Any], choices: Mapping[str, str], path: Path) -> list[str]:
+    """What differs from the defaults, and the file that has every setting.
 
     A default is what the chosen options bring; of the choice itself, what `train` and the chosen
     model bring.
@@ -40,13 +42,10 @@ def print_settings(config: Mapping[str, Any], choices: Mapping[str, str], path: 
     settings, _ = compare_settings(config, choices)
     differing = [setting for setting in settings if setting.differs]
     heading = "what differs from the defaults:" if differing else "every setting is the default"
-    lines = [heading, *setting_lines(differing), f"all settings: {path}"]
-    for line in lines:
-        say(line)
-    return lines
+    return [heading, *in_columns(differing), f"all settings: {from_here(path)}"]
 
 
-def setting_lines(settings: Sequence[Setting]) -> list[str]:
+def in_columns(settings: Sequence[Setting]) -> list[str]:
     """A line each, in columns as far as 80 columns allow."""
     key_width = max((len(setting.key) for setting in settings), default=0)
     value_width = max((len(s.value) for s in settings if len(s.value) <= 20), default=0)
@@ -55,10 +54,16 @@ def setting_lines(settings: Sequence[Setting]) -> list[str]:
     ]
 
 
+def print_result(directory: RunDirectory) -> None:
+    """The table of a run's result, and where it is."""
+    print_summary(directory.read_summary())
+    print(f"run directory: {from_here(directory.path)}", flush=True)
+
+
 def print_summary(summary: dict[str, Any]) -> None:
     """The final table of a run."""
-    table = Table(title=f"{summary['run_name']}: {summary['status']}", title_justify="left")
-    table.add_column("result")
+    print(f"{summary['run_name']}: {summary['status']}")
+    table = Table("result")
     table.add_column("value", justify="right")
     for label, text in summary_rows(summary):
         table.add_row(label, text)

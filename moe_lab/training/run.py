@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 
 from moe_lab.data import ImageData
 from moe_lab.models import costs
-from moe_lab.training import build, console, resume
+from moe_lab.training import build, resume
 from moe_lab.training.callbacks import Stopwatch, stopped_by
 from moe_lab.training.checkpoints import load_weights
 from moe_lab.training.classifier import Classifier
@@ -108,8 +108,6 @@ class TrainingRun:
     def record_start(self) -> None:
         self.plain = plain(self.config)
         self.directory.write_config(self.plain)
-        for line in console.print_settings(self.plain, self.choices, self.directory.config):
-            log.info("%s", line)
         about = {
             "name": self.data.name,
             "copy": self.data.copy,
@@ -122,7 +120,6 @@ class TrainingRun:
     def build(self) -> tuple[Classifier, Trainer]:
         batches = len(self.data.loader("train"))
         length = build.training_length(self.config, batches)
-        console.say("building the model")
         classifier = build.build_classifier(self.config, length)
         self.start(classifier)
         self.loggers = [

@@ -6,6 +6,7 @@ import json
 import logging
 import math
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -257,7 +258,7 @@ def test_a_signal_ends_a_run_with_what_was_reached(
     assert not list(run.glob("*_seed1"))
 
 
-def test_an_unforeseen_failure_leaves_its_traceback_in_the_log(
+def test_an_unforeseen_failure_leaves_its_traceback_in_the_log_and_says_how_to_go_on(
     train: Train, read_json: ReadJSON, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
@@ -267,9 +268,16 @@ def test_an_unforeseen_failure_leaves_its_traceback_in_the_log(
     monkeypatch.setattr("moe_lab.losses.cross_entropy.CrossEntropy.__call__", broken)
     code, run = train()
     assert code == 1
+    shown = capsys.readouterr()
     assert "ZeroDivisionError: for the test" in (run / "train.log").read_text()
     assert read_json(run / "summary.json")["status"] == "failed"
-    assert "Traceback" not in capsys.readouterr().err
+    assert "Traceback" not in shown.err
+    line = shown.out.split("to go on, once that is mended:\n  ")[1].strip()
+    assert line.endswith(f"run_dir={run.name} resume=true")
+    monkeypatch.undo()
+    monkeypatch.chdir(run.parent)
+    assert main(shlex.split(line)[4:]) == 0
+    assert read_json(run / "summary.json")["status"] == "done"
 
 
 def test_the_log_of_one_run_does_not_reach_the_next(train: Train) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from moe_lab.config.check import check_line
-from moe_lab.training.console import layer_rows, print_settings, print_summary
+from moe_lab.training.console import layer_rows, print_summary, settings_lines
 
 RUN: dict[str, Any] = {"run_name": "digits", "status": "done", "test_accuracy": 0.9876}
 
@@ -47,10 +47,10 @@ def test_a_model_with_routed_layers_shows_both_tables(capsys: pytest.CaptureFixt
 
 def settings_of(*words: str) -> list[str]:
     (job,) = check_line("train", ["run_dir=run", *words])
-    return print_settings(job.plain(), job.choices, Path("run/config.yaml"))
+    return settings_lines(job.plain(), job.choices, Path("run/config.yaml"))
 
 
-def test_only_what_differs_is_shown_with_its_default(capsys: pytest.CaptureFixture[str]) -> None:
+def test_only_what_differs_is_shown_with_its_default() -> None:
     lines = settings_of("dataset=synthetic", "model.num_experts=4", "optimizer.lr=0.1")
     assert lines == [
         "what differs from the defaults:",
@@ -59,7 +59,6 @@ def test_only_what_differs_is_shown_with_its_default(capsys: pytest.CaptureFixtu
         "  optimizer.lr       0.1        (default 0.002)",
         "all settings: run/config.yaml",
     ]
-    assert capsys.readouterr().out.splitlines() == lines
 
 
 def test_the_default_command_has_nothing_to_show() -> None:

@@ -123,7 +123,9 @@ class Searcher:
         try:
             if self.is_here:
                 for number, job in sound.items():
-                    result = train_in_sweep(job.composed, self.folder, number)
+                    result = train_in_sweep(
+                        job.composed, self.folder, self.heading(number, job), number
+                    )
                     code = result.exit_code if result is not None else 0
                     if code in STOPPED:
                         return code
@@ -136,6 +138,12 @@ class Searcher:
             if trial.number in sound:
                 self.tell(trial, recorded_state(self.folder / trial.user_attrs["folder"]))
         return code
+
+    def heading(self, number: int, job: Job) -> str:
+        """What is shown above a trial, whose number counts from 0: the values that it tries."""
+        fixed = {*self.space.fixed, *self.hydra_words}
+        words = [word for word in job.overrides if word not in fixed]
+        return f"trial {number}, of {self.n_trials}: {' '.join(words) or 'the default values'}"
 
     def prepare(self, trial: Trial) -> Job | None:
         """Choose the values of a trial and write it down; None where they do not fit together."""

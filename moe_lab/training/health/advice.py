@@ -45,11 +45,12 @@ def advise(usage: Usage, config: Config) -> list[str]:
     sign = sign_of_collapse(usage)
     if sign:
         troubles[sign] = False
-    blocked = _cannot_learn(config)
-    return [
-        f"{trouble}: {blocked or ' or '.join(_remedies(config, explore))}"
-        for trouble, explore in troubles.items()
-    ]
+    return [f"{trouble}: {remedy(config, explore)}" for trouble, explore in troubles.items()]
+
+
+def remedy(config: Config, explore: bool) -> str:
+    """What to change so that more experts are used; `explore`: so that they are tried at all."""
+    return _cannot_learn(config) or " or ".join(_remedies(config, explore))
 
 
 def _named(experts: Sequence[int], num_experts: int) -> str:

@@ -16,7 +16,8 @@ from moe_lab.config.check import check_line
 from moe_lab.config.compose import Composition
 from moe_lab.data import ImageData
 from moe_lab.errors import UserError
-from moe_lab.training.attempt import Request, read, report, settle
+from moe_lab.training.attempt import Request, read, settle
+from moe_lab.training.console import print_result
 from moe_lab.training.run import TrainingRun
 from moe_lab.training.run_directory import RunDirectory
 from moe_lab.training.sandbox import at_work
@@ -102,7 +103,8 @@ class SeedBatchTask:
             steps = fit(members)
         for member in members:
             with logged_to([member.run.directory]):
-                report(member.finish(steps, member.run.stopwatch.epochs), member.run.directory)
+                member.finish(steps, member.run.stopwatch.epochs)
+                print_result(member.run.directory)
         return Outcome(None, speed)
 
     def runs(self) -> Generator[TrainingRun, None, None]:
