@@ -15,7 +15,7 @@ Place = Literal["epoch", "summary", "layer", "curves"]
 
 OF_SPLIT = "SPLIT"  # group of what dashboards keep in a folder named for the split
 # What may stand in a name between braces: one entry then describes a whole family of names.
-FAMILIES = {"expert": r"\d+", "pass": r"\d+", "term": r"\w+"}
+FAMILIES = {"expert": "[0-9]+", "pass": "[0-9]+", "term": "[A-Za-z0-9_]+"}
 # A layer's name stands before that of the metric. None may begin like a split or a weight, or
 # `train_load_cv`, a loss term, would be the load_cv of a layer called "train".
 LAYER = r"(?:(?!(?:train|val|test|weight)_)(?P<layer>.+?)_)?"
@@ -67,6 +67,11 @@ class Metric:
         if self.family:
             name = name.replace(rf"\{{{self.family}\}}", f"(?P<index>{FAMILIES[self.family]})")
         return re.compile(f"(?P<split>{splits}){LAYER if self.by_layer else ''}{name}")
+
+    @property
+    def axis(self) -> str:
+        """What the recorded values are in."""
+        return "share" if self.unit == "%" else self.unit
 
     @property
     def heading(self) -> str:

@@ -59,12 +59,12 @@ LOSS_TERMS = (
 
 COSTS = (
     spent(
-        name="params_total", label="parameters, total", unit="parameters", better="lower", form=",",
+        name="params_total", label="total parameters", unit="parameters", better="lower", form=",",
         meaning="learned numbers in the model", formula="sum of the sizes of all weights",
         shown=("summary",),
     ),
     spent(
-        name="params_active", label="parameters, active per image", unit="parameters", form=",",
+        name="params_active", label="active parameters per image", unit="parameters", form=",",
         better="lower", meaning="of these, used for one image on average",
         formula="total - sum over layers and e (1 - used share_e) size_e",
         source="Jiang et al. 2024, section 2", shown=("summary",),

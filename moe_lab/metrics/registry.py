@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from moe_lab.metrics.evaluated import EVALUATION
-from moe_lab.metrics.metric import OF_SPLIT, Metric, Place
+from moe_lab.metrics.metric import FAMILIES, OF_SPLIT, Metric, Place
 from moe_lab.metrics.recorded import COSTS, HEALTH, LOSS_TERMS, TRAINING
 
 # The order of tables; the first entry that matches a name describes it.
@@ -45,6 +45,11 @@ class Recorded:
     def split_name(self) -> str:
         """`training`, `validation`, `test`, or nothing where that goes without saying."""
         return "" if self.metric.group == "loss" else SPLITS[self.split]
+
+    @property
+    def title(self) -> str:
+        """The same as a heading: `Validation load variation, block_1`."""
+        return f"{self.label[:1].upper()}{self.label[1:]}"
 
     @property
     def meaning(self) -> str:
@@ -91,6 +96,25 @@ def tag_of(key: str) -> str:
     """The name on dashboards; a name that no entry describes stays as it is."""
     found = find(key)
     return found.tag if found else key
+
+
+def over_training(metric: Metric) -> list[Recorded]:
+    """What is recorded of a metric while a model learns; the tag of a family is a pattern."""
+    splits: list[str] = [split for split in metric.splits if split in ("train", "val")]
+    index = FAMILIES[metric.family] if metric.family else ""
+    return [Recorded("", metric, split, "", index) for split in splits or [""]]
+
+
+def kept_values() -> dict[str, str]:
+    """By tag, which value of a run its summary on a dashboard keeps beside the last one: the best,
+    or of a load the worst.
+    """
+    return {r.tag: m.kept for m in METRICS if m.kept for r in over_training(m)}
+
+
+def costs() -> dict[str, str]:
+    """What a run costs, by the name in its summary, with the label."""
+    return {m.name: m.label for m in METRICS if m.group == "cost" and m.better == "lower"}
 
 
 def shown_in(place: Place, record: Mapping[str, object]) -> Iterator[Recorded]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
-from moe_lab.training.loggers import TakesDrawings
+from moe_lab.training.loggers import DataTable, TakesDrawings
 
 log = logging.getLogger("moe_lab")
 
@@ -39,20 +40,32 @@ class Figures(Callback):
         takers = [logger for logger in trainer.loggers if isinstance(logger, TakesDrawings)]
         if not takers or not trainer.is_global_zero:
             return
-        from moe_lab.analysis.panels.figures import draw, routing_tables  # loads scikit-learn
+        from moe_lab.analysis.plots.evaluation import draw_evaluation  # loads scikit-learn
 
         try:
             evaluated: dict[str, Any] = pl_module.evaluation.tables()  # type: ignore[operator,union-attr]
             names = class_names(trainer, len(evaluated["confusion"]))
-            drawn, tables = draw(evaluated, names), routing_tables(evaluated["layers"], names)
+            drawn = draw_evaluation(evaluated, names)
+            tables = routing_tables(evaluated["layers"], names)
             for logger in takers:
                 logger.log_drawings(
-                    {f"{split}_{name}": figure for name, figure in drawn.items()},
-                    {f"{split}_{name}": table for name, table in tables.items()},
+                    {f"{split}/{name}": figure for name, figure in drawn.items()},
+                    {f"{split}/{name}": table for name, table in tables.items()},
                     trainer.global_step,
                 )
         except Exception:  # a picture must not cost a run its result
             log.exception("the figures of the %s could not be drawn or kept", split)
+
+
+def routing_tables(layers: Mapping[str, Any], names: Sequence[str]) -> dict[str, DataTable]:
+    """Images by first expert (rows) and class (columns) of each layer, with the expert's load."""
+    tables = {}
+    for name, layer in layers.items():
+        pairs = enumerate(zip(layer["load"], layer["first"], strict=True))
+        rows = [[str(expert), float(share), *counts] for expert, (share, counts) in pairs]
+        stem = f"{name}/routing" if len(layers) > 1 else "routing"
+        tables[stem] = DataTable(["expert", "load", *names], rows)
+    return tables
 
 
 def class_names(trainer: Trainer, num_classes: int) -> list[str]:

@@ -10,23 +10,28 @@ import wandb_workspaces.reports.v2 as wr
 import wandb_workspaces.workspaces as ws
 from omegaconf import DictConfig
 
-from moe_lab.analysis.panels.view import View, read_view
-from moe_lab.analysis.panels.wandb_report import build_report
-from moe_lab.analysis.panels.workspace import build_workspace
+from moe_lab.analysis.panels.wandb_pages import build_report, build_workspace
 from moe_lab.errors import ConfigError, UserError
 
 TIMEOUT = 15  # seconds an answer of the server may take
+# What an address names before the part by which it is known, and what is replaced of an old one.
+PLACES = {
+    "workspace": ("?nw=", ("name", "sections", "settings", "runset_settings")),
+    "report": ("/reports/--", ("title", "description", "blocks")),
+}
 
 
 def push(config: DictConfig) -> list[str]:
     """The addresses of the workspace and the report that were written."""
     with server_errors():
         api = wandb.Api(timeout=TIMEOUT)
-        view = read_view(config, config.entity or api.default_entity or "")
-        refuse_unknown_project(api, view)
-        workspace = save_workspace(view, config.workspace)
-        report = save_report(view, config.report)
-    return [str(workspace.url), str(report.url)]
+        entity = config.entity or api.default_entity or ""
+        refuse_unknown_project(api, entity, config.project)
+        pages = [
+            save(build_workspace(config, entity), "workspace", config.workspace),
+            save(build_report(config, entity, online=True), "report", config.report),
+        ]
+    return [str(page.url) for page in pages]
 
 
 @contextmanager
@@ -47,48 +52,30 @@ def server_errors() -> Iterator[None]:
         ) from error
 
 
-def refuse_unknown_project(api: wandb.Api, view: View) -> None:
+def refuse_unknown_project(api: wandb.Api, entity: str, project: str) -> None:
     """A misspelt project must not become a new, empty one."""
-    if view.project not in [project.name for project in api.projects(view.entity)]:
+    if project not in [known.name for known in api.projects(entity)]:
         raise ConfigError(
-            f"W&B has no project {view.address}, or this key may not see it",
+            f"W&B has no project {entity}/{project}, or this key may not see it",
             "a project with runs",
             "check entity and project, or send a run first: python -m moe_lab.train logger=wandb "
-            f"logger.wandb.project={view.project}",
+            f"logger.wandb.project={project}",
         )
 
 
-def save_workspace(view: View, name: str | None) -> ws.Workspace:
-    """Write the workspace, in the place of the one of this name if there is one."""
-    built = build_workspace(view)
+def save(built: ws.Workspace | wr.Report, key: str, name: str | None) -> ws.Workspace | wr.Report:
+    """Write it, in the place of the one of this name if there is one."""
     if name is None:
         return built.save()
-    with known("workspace", name, "?nw="):
-        old = ws.Workspace.from_url(f"https://wandb/{view.address}?nw={name}")
-    old.name, old.sections = built.name, built.sections
-    old.settings, old.runset_settings = built.settings, built.runset_settings
-    return old.save()
-
-
-def save_report(view: View, name: str | None) -> wr.Report:
-    """Write the report, in the place of the one of this name if there is one."""
-    built = build_report(view, online=True)
-    if name is None:
-        return built.save()
-    with known("report", name, "--"):
-        old = wr.Report.from_url(f"https://wandb/{view.address}/reports/--{name}")
-    old.title, old.description, old.blocks = built.title, built.description, built.blocks
-    return old.save()
-
-
-@contextmanager
-def known(key: str, name: str, before: str) -> Iterator[None]:
-    """ConfigError for a name that the server does not know."""
+    before, parts = PLACES[key]
     try:
-        yield
+        old = type(built).from_url(f"https://wandb/{built.entity}/{built.project}{before}{name}")
     except (ValueError, TypeError, KeyError) as error:
         raise ConfigError(
             f"{key}={name}: W&B knows no such {key} in this project",
             f"what follows {before} in the address that `push` has printed",
             f"copy it from there, or leave {key} out for a new one",
         ) from error
+    for part in parts:
+        setattr(old, part, getattr(built, part))
+    return old.save()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import yaml
@@ -10,17 +11,16 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
-from moe_lab.analysis.panels.panels import SECTIONS, Panel
-from moe_lab.analysis.panels.view import View, read_view
-from moe_lab.analysis.panels.wandb_report import build_report
-from moe_lab.analysis.panels.workspace import build_workspace
+from moe_lab.analysis.panels.panels import sections
+from moe_lab.analysis.panels.wandb_pages import build_report, build_workspace
+from moe_lab.metrics.registry import STEP_TAG
 
 UNKNOWN = "ENTITY"  # the key's own, which only the server knows
 
 
 def show(config: DictConfig) -> None:
     """Print the panels, or with format=yaml or format=json all that W&B would be sent."""
-    sent = specification(read_view(config, config.entity or UNKNOWN))
+    sent = specification(config)
     if config.format == "json":
         print(json.dumps(sent, indent=2))
     elif config.format == "yaml":
@@ -29,11 +29,12 @@ def show(config: DictConfig) -> None:
         Console().print(panel_table())
 
 
-def specification(view: View) -> dict[str, Any]:
+def specification(config: DictConfig) -> dict[str, Any]:
     """Workspace and report as W&B stores them."""
+    entity = config.entity or UNKNOWN
     written = {
-        "workspace": build_workspace(view)._to_model(),
-        "report": build_report(view, online=False)._to_model(),
+        "workspace": build_workspace(config, entity)._to_model(),
+        "report": build_report(config, entity, online=False)._to_model(),
     }
     return {
         name: json.loads(model.model_dump_json(by_alias=True, exclude_none=True))
@@ -45,14 +46,21 @@ def panel_table() -> Table:
     """A row a panel."""
     table = Table("section", "panel", "kind")
     table.add_column("what is drawn", overflow="fold")
-    for section in SECTIONS:
+    for section in sections():
         for position, panel in enumerate(section.panels):
-            first = section.title if position == 0 else ""
-            table.add_row(first, panel.title, panel.kind.replace("_", " "), content(panel))
+            stored = panel._to_model().model_dump(by_alias=True, exclude_none=True)
+            kind, config = stored["viewType"], stored["config"]
+            head = section.title if position == 0 else ""
+            table.add_row(head, config.get("chartTitle", kind), kind, ", ".join(drawn(config)))
         table.add_section()
     return table
 
 
-def content(panel: Panel) -> str:
-    """The names that a panel draws."""
-    return ", ".join((*panel.settings, *panel.metrics)) or panel.pattern or "all settings"
+def drawn(config: Any, key: str = "") -> Iterator[str]:
+    """The names of metrics, settings, pictures and tables in what W&B stores of a panel."""
+    if isinstance(config, dict):
+        yield from (name for k, value in config.items() for name in drawn(value, k))
+    elif isinstance(config, list):
+        yield from (name for value in config for name in drawn(value, key))
+    elif key == "accessor" or ("/" in str(config) and config != STEP_TAG and "Title" not in key):
+        yield str(config)

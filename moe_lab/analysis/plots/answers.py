@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
 from sklearn.metrics import confusion_matrix
 
 from moe_lab.analysis.plots.style import MUTED, PALETTE, heat_map, panels, styled
@@ -14,17 +16,26 @@ from moe_lab.analysis.records import Records
 NUM_BINS = 15
 
 
-@styled
 def confusion(records: Records) -> Figure:
-    """Share of the images of a true class that got each answer, [C, C]; rows sum to 1."""
+    """The confusion of all images."""
     names = list(records.class_names)
     counts = confusion_matrix(records.target, records.predicted, labels=range(len(names)))
-    share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    return draw_confusion(counts, names)
+
+
+@styled
+def draw_confusion(counts: ArrayLike, names: Sequence[str]) -> Figure:
+    """Share of the images of a true class that got each prediction, from counts [C, C]; rows sum
+    to 1.
+    """
+    table = np.asarray(counts)
+    share = table / np.maximum(table.sum(1, keepdims=True), 1)
     side = min(10.0, 2.0 + 0.42 * max(4, len(names)))
-    title = f"Answers by true class; {records.correct.mean():.2%} of all images right"
+    correct = np.trace(table) / max(1, table.sum())
+    title = f"Predictions by true class; {correct:.2%} of all images correct"
     figure, axes = panels(title, columns=1, width=max(5.4, side + 1), height=side)
     heat_map(axes[0], share, names, names, "share of the true class", limits=(0, 1))
-    axes[0].set(xlabel="answered class", ylabel="true class")
+    axes[0].set(xlabel="predicted class", ylabel="true class")
     return figure
 
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 from lightning.pytorch.loggers import Logger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 
-from moe_lab.analysis.panels.panels import STEP, SUMMARIES
 from moe_lab.errors import ConfigError
+from moe_lab.metrics.registry import STEP_TAG, kept_values, tag_of
 from moe_lab.training.loggers.drawings import DataTable, picture
 from moe_lab.training.loggers.wandb_key import has_key
 from moe_lab.training.ranks import is_first_process
@@ -24,7 +24,11 @@ Mode = Literal["online", "offline", "disabled"]
 
 
 class WandbRun(WandbLogger):
-    """Lightning's logger with figures and tables."""
+    """Lightning's logger under the names of dashboards, with figures and tables."""
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        super().log_metrics({tag_of(name): value for name, value in metrics.items()}, step)
 
     @rank_zero_only
     def log_drawings(
@@ -38,7 +42,7 @@ class WandbRun(WandbLogger):
             name: wandb.Table(columns=list(table.columns), data=[list(row) for row in table.rows])
             for name, table in tables.items()
         }
-        self.experiment.log({**images, **data, STEP: step})
+        self.experiment.log({**images, **data, STEP_TAG: step})
 
 
 def wandb_logger(
@@ -94,10 +98,10 @@ def wandb_logger(
 
 def define_metrics(run: Any) -> None:
     """Put optimizer steps on every horizontal axis, and the best of a run beside the last value."""
-    run.define_metric("*", step_metric=STEP)
-    for name, best in SUMMARIES.items():
+    run.define_metric("*", step_metric=STEP_TAG)
+    for tag, kept in kept_values().items():
         # A metric with a definition of its own takes nothing from that of all metrics.
-        run.define_metric(name, step_metric=STEP, summary=f"{best},last")
+        run.define_metric(tag, step_metric=STEP_TAG, summary=f"{kept},last")
 
 
 def choose_mode(mode: str) -> Mode:

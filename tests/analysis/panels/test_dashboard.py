@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from moe_lab.analysis.panels.panels import SECTIONS
+from moe_lab.analysis.panels.panels import sections
+from moe_lab.analysis.panels.show import drawn
 from moe_lab.commands.dashboard import main
 from tests.analysis.panels.wandb_server import serving
 
@@ -41,8 +42,9 @@ def test_show_lists_every_panel(
     monkeypatch.setenv("COLUMNS", "200")
     assert main(["show"]) == 0
     words = "".join(capsys.readouterr().out.split())
-    for panel in (panel for section in SECTIONS for panel in section.panels):
-        assert all(name in words for name in panel.metrics), panel
+    for panel in (panel for section in sections() for panel in section.panels):
+        config = panel._to_model().model_dump(by_alias=True, exclude_none=True)["config"]
+        assert all(name in words for name in drawn(config)), panel
     assert main([]) == 0
     assert "".join(capsys.readouterr().out.split()) == words
 
@@ -90,8 +92,8 @@ def test_push_saves_a_workspace_and_a_report_and_prints_where_they_are() -> None
     for view in (workspace, report):
         assert (view["entityName"], view["projectName"]) == ("team", "moe_lab")
         assert view["displayName"] == "Mixtures of experts"
-    sections = json.loads(workspace["spec"])["section"]["panelBankConfig"]["sections"]
-    assert [len(s["panels"]) for s in sections] == [len(s.panels) for s in SECTIONS]
+    stored = json.loads(workspace["spec"])["section"]["panelBankConfig"]["sections"]
+    assert [len(s["panels"]) for s in stored] == [len(s.panels) for s in sections()]
     grids = [b for b in json.loads(report["spec"])["blocks"] if b["type"] == "panel-grid"]
     assert grids[0]["metadata"]["runSets"][0]["project"]["id"] == "77"
     assert server.keys == {"Basic " + base64.b64encode(f"api:{KEY}".encode()).decode()}

@@ -2,81 +2,87 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
-import pytest
+from omegaconf import OmegaConf
+from wandb_workspaces.reports.v2.interface import PanelTypes
 from wandb_workspaces.reports.v2.internal import ReportViewspec
 from wandb_workspaces.workspaces import Workspace
 from wandb_workspaces.workspaces.internal import View as StoredView
 
-from moe_lab.analysis.panels.panels import SECTIONS, STEP, Panel
+from moe_lab.analysis.panels.panels import (
+    against_accuracy,
+    lines,
+    of_run,
+    parallel_coordinates,
+    sections,
+)
 from moe_lab.analysis.panels.show import specification
-from moe_lab.analysis.panels.view import View
-from moe_lab.analysis.panels.wandb_panels import wandb_panel
+from moe_lab.metrics.metric import OF_SPLIT
+from moe_lab.metrics.registry import STEP_TAG, lookup
 
-VIEW = View(
-    "team", "moe_lab", "Mixtures", ("group", "choices.model"),
-    (("choices.model", "sparse"), ("seed", 0), ("group", "a sweep")),
-)  # fmt: skip
-NAMES = {  # what W&B calls the kinds
-    "line": "Run History Line Plot",
-    "scalar": "Scalar Chart",
-    "bar": "Bar Chart",
-    "scatter": "Scatter Plot",
-    "parallel_coordinates": "Parallel Coordinates Plot",
-    "run_comparer": "Run Comparer",
-    "images": "Media Browser",
-    "table": "Weave",
-}
+VIEW: dict[str, Any] = {
+    "entity": "team", "project": "moe_lab", "title": "Mixtures",
+    "group_by": ["group", "choices.model"],
+    "filters": ["choices.model:sparse", "seed:0", "group:a sweep"],
+}  # fmt: skip
+SECTIONS = sections()
 
 
-def spec(panel: Panel) -> dict[str, Any]:
+def sent(**changes: Any) -> dict[str, Any]:
+    """Workspace and report as W&B would store them."""
+    return specification(OmegaConf.create({**VIEW, **changes}))
+
+
+def config_of(panel: PanelTypes) -> dict[str, Any]:
     """A panel as W&B stores it."""
-    found: dict[str, Any] = (
-        wandb_panel(panel)._to_model().model_dump(by_alias=True, exclude_none=True)
-    )
+    stored = panel._to_model().model_dump(by_alias=True, exclude_none=True)
+    found: dict[str, Any] = stored["config"]
     return found
 
 
-@pytest.mark.parametrize("kind", NAMES)
-def test_every_panel_of_a_kind_becomes_one_of_that_kind(kind: str) -> None:
-    panels = [p for section in SECTIONS for p in section.panels if p.kind == kind]
-    assert panels
-    for panel in panels:
-        assert spec(panel)["viewType"] == NAMES[kind]
-        text = str(spec(panel)["config"])
-        assert all(name in text for name in panel.metrics), panel
+def test_lines_run_over_steps_and_have_a_pattern_where_a_model_decides_how_many() -> None:
+    panels = {str(panel.title): panel for panel in lines(OF_SPLIT, "router", "passes")}
+    loss = config_of(panels["Loss"])
+    assert (loss["xAxis"], loss["metrics"]) == (STEP_TAG, ["train/epoch_loss", "val/loss"])
+    assert loss["yAxisTitle"] == "nats"
+    load = config_of(panels["Load variation"])
+    assert load["metricRegex"] == "^(router/([^/]+/)?load_cv)$"
+    assert load["useMetricRegex"] is True
+    every_pass = config_of(panels["Accuracy by pass"])
+    assert re.search(every_pass["metricRegex"], "passes/pass_12_accuracy")
+    assert not re.search(every_pass["metricRegex"], "passes/pass_12_broken")
 
 
-def test_lines_run_over_steps_and_points_over_the_best_of_a_run() -> None:
-    line = spec(Panel("line", "t", ("val_loss", "train_loss"), "nats"))["config"]
-    assert (line["xAxis"], line["metrics"]) == (STEP, ["val_loss", "train_loss"])
-    assert line["yAxisTitle"] == "nats"
-    every_pass = spec(Panel("line", "t", pattern="val_pass_[0-9]+_accuracy"))["config"]
-    assert every_pass["metricRegex"] == "val_pass_[0-9]+_accuracy"
-    assert every_pass["useMetricRegex"] is True
-    points = spec(Panel("scatter", "t", ("params_active", "val_accuracy"), log_x=True))["config"]
-    assert points["xAxis"] == "summary:params_active"
-    assert points["yAxis"] == "summary:val_accuracy.max"
+def test_points_and_columns_take_the_best_of_a_run() -> None:
+    points = config_of(against_accuracy("params_active"))
+    assert (points["xAxis"], points["yAxis"]) == (
+        "summary:cost/params_active",
+        "summary:test/accuracy",
+    )
     assert points["xAxisLogScale"] is True
-    columns = spec(Panel("parallel_coordinates", "t", ("val_loss",), settings=("optimizer.lr",)))
-    accessors = [column["accessor"] for column in columns["config"]["columns"]]
-    assert accessors == ["config:optimizer.value.lr", "summary:val_loss.min"]
+    assert "xAxisLogScale" not in config_of(against_accuracy("test_load_cv"))
+    columns = config_of(parallel_coordinates("val_loss"))["columns"]
+    assert [column["accessor"] for column in columns][-2:] == [
+        "config:dataset.value.batch_size", "summary:val/loss.min",
+    ]  # fmt: skip
+    assert of_run(lookup("val_load_cv")).name == "router/load_cv.max"  # the worst, as load goes
 
 
 def test_a_stored_workspace_is_read_back_with_every_section_and_panel() -> None:
-    stored = StoredView.model_validate(specification(VIEW)["workspace"])
+    stored = StoredView.model_validate(sent()["workspace"])
     workspace = Workspace._from_model(stored)
     assert (workspace.entity, workspace.project, workspace.name) == ("team", "moe_lab", "Mixtures")
     assert [section.name for section in workspace.sections] == [s.title for s in SECTIONS]
     for section, ours in zip(workspace.sections, SECTIONS, strict=True):
         assert len(section.panels) == len(ours.panels)
-    assert workspace.settings.x_axis == STEP
+    assert workspace.settings.x_axis == STEP_TAG
     assert workspace.auto_generate_panels is False
 
 
 def test_a_stored_report_holds_each_section_with_its_text_and_panels() -> None:
-    stored = specification(VIEW)["report"]
+    stored = sent()["report"]
     ReportViewspec.model_validate(stored)
     blocks = stored["spec"]["blocks"]
     headings = [b["children"][0]["text"] for b in blocks if b["type"] == "heading"]
@@ -86,17 +92,14 @@ def test_a_stored_report_holds_each_section_with_its_text_and_panels() -> None:
     grids = [b["metadata"] for b in blocks if b["type"] == "panel-grid"]
     for grid, section in zip(grids, SECTIONS, strict=True):
         titles = [p["config"].get("chartTitle") for p in grid["panelBankSectionConfig"]["panels"]]
-        assert titles == [
-            None if panel.kind in ("run_comparer", "table") else panel.title
-            for panel in section.panels
-        ]
+        assert titles == [getattr(panel, "title", None) for panel in section.panels]
 
 
 def test_runs_are_grouped_and_chosen_alike_in_workspace_and_report() -> None:
-    sent = specification(VIEW)
-    blocks = sent["report"]["spec"]["blocks"]
+    pages = sent()
+    blocks = pages["report"]["spec"]["blocks"]
     run_sets = [b["metadata"]["runSets"][0] for b in blocks if b["type"] == "panel-grid"]
-    run_sets.append(sent["workspace"]["spec"]["section"]["runSets"][0])
+    run_sets.append(pages["workspace"]["spec"]["section"]["runSets"][0])
     for runs in run_sets:
         assert runs["grouping"] == [
             {"section": "run", "name": "group"},
@@ -113,11 +116,10 @@ def test_runs_are_grouped_and_chosen_alike_in_workspace_and_report() -> None:
         ]
         (order,) = runs["sort"]["keys"]
         assert order == {
-            "key": {"section": "summary", "name": "test_accuracy"}, "ascending": False
+            "key": {"section": "summary", "name": "test/accuracy"}, "ascending": False
         }  # fmt: skip
 
 
 def test_without_groups_and_filters_every_run_is_drawn_alone() -> None:
-    sent = specification(View("team", "moe_lab", "Mixtures"))
-    runs = sent["workspace"]["spec"]["section"]["runSets"][0]
+    runs = sent(group_by=[], filters=[])["workspace"]["spec"]["section"]["runSets"][0]
     assert (runs["grouping"], runs["filters"]["filters"]) == ([], [])

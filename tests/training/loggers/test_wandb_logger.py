@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from moe_lab.metrics.registry import tag_of
 from moe_lab.training.loggers.wandb import choose_mode, finish_run, wandb_logger
 from moe_lab.training.sandbox import sandbox
 from tests.training.loggers.offline_run import read_back
@@ -33,8 +34,8 @@ def test_each_job_of_a_sweep_is_a_run_of_its_own_in_one_group(train: Train) -> N
     assert fine.name == "synthetic_sparse_seed0"
     assert fine.tags == ("a", "b")
     assert (fine.config["optimizer"]["lr"], failed.config["optimizer"]["lr"]) == (1e-3, 1e20)
-    assert 0 <= fine.values("val_accuracy")[-1] <= 1
-    assert 0 <= fine.values("test_accuracy")[-1] <= 1
+    assert 0 <= fine.values("val/accuracy")[-1] <= 1
+    assert 0 <= fine.values("test/accuracy")[-1] <= 1
 
 
 def test_the_summary_keeps_the_best_and_the_last_value(tmp_path: Path) -> None:
@@ -47,10 +48,10 @@ def test_the_summary_keeps_the_best_and_the_last_value(tmp_path: Path) -> None:
             )
         finish_run(logger, 0)
     summary = read_back(tmp_path).summary
-    assert summary["val_accuracy"] == {"max": 0.9, "last": 0.7}
-    assert summary["val_loss"] == {"min": 0.5, "last": 1.0}
-    assert summary["val_load_cv"] == {"max": 2.0, "last": 1.0}  # the worst, as load goes
-    assert summary["val_f1"] == 1.0
+    assert summary["val/accuracy"] == {"max": 0.9, "last": 0.7}
+    assert summary["val/loss"] == {"min": 0.5, "last": 1.0}
+    assert summary["router/load_cv"] == {"max": 2.0, "last": 1.0}  # the worst, as load goes
+    assert summary["val/f1"] == 1.0
 
 
 def test_a_run_names_its_parts_its_results_and_what_it_cost(train: Train) -> None:
@@ -58,11 +59,11 @@ def test_a_run_names_its_parts_its_results_and_what_it_cost(train: Train) -> Non
     run = read_back(folder)
     choices = run.config["choices"]
     assert (choices["model"], choices["router"]) == ("sparse", "noisy_top_k")
-    assert len(run.values("val_accuracy")) == 3  # two epochs, and the best weights once more
-    assert run.summary["val_accuracy"]["max"] == max(run.values("val_accuracy"))
+    assert len(run.values("val/accuracy")) == 3  # two epochs, and the best weights once more
+    assert run.summary["val/accuracy"]["max"] == max(run.values("val/accuracy"))
     result = json.loads((folder / "summary.json").read_text())
     for name in ("test_accuracy", "params_active", "flops_per_image", "train_seconds"):
-        assert run.summary[name] == pytest.approx(result[name]), name
+        assert run.summary[tag_of(name)] == pytest.approx(result[name]), name
 
 
 @pytest.mark.parametrize(
@@ -75,10 +76,10 @@ def test_figures_and_routing_table_are_there_once_an_evaluation(
     run = read_back(folder)
     images, tables = run.media("image-file"), run.media("table-file")
     times = {"test": 1} | ({"val": validations} if validations else {})
-    expected = {f"{split}_{name}": count for split, count in times.items() for name in FIGURES}
+    expected = {f"{split}/{name}": count for split, count in times.items() for name in FIGURES}
     assert {name: len(logged) for name, logged in images.items()} == expected
     assert {name: len(logged) for name, logged in tables.items()} == {
-        f"{split}_routing": count for split, count in times.items()
+        f"{split}/routing": count for split, count in times.items()
     }
     for logged in (*images.values(), *tables.values()):
         assert all((run.folder / entry["path"]).stat().st_size > 100 for entry in logged)
@@ -104,7 +105,7 @@ def test_nothing_is_written_outside_the_run_directory(
     for name in ("HOME", "XDG_DATA_HOME"):
         monkeypatch.setenv(name, str(home))
     _, folder = train(*OFFLINE, "debug=fast")
-    assert read_back(folder).media("table-file").keys() == {"test_routing"}
+    assert read_back(folder).media("table-file").keys() == {"test/routing"}
     assert [path for path in home.rglob("*") if "artifacts" in path.parts] == []
 
 
