@@ -28,7 +28,7 @@ def studies() -> str:
     return "\n".join(f"  {name:<{width}}  {first_comment('study', name)}" for name in names)
 
 
-USAGE = Usage(
+STUDY_USAGE = Usage(
     "study",
     f"{__doc__}\n\nStudies:\n\n{studies()}",
     positional=("study",),
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def study_line(typed: Sequence[str]) -> int:
     """Answer what a command line asks; UserError where it is wrong, before anything is trained."""
-    own, shared = split_words(read_line(USAGE, typed).words)
+    own, shared = split_words(read_line(STUDY_USAGE, typed).words)
     (job,) = check_line("study", own)
     config = job.config
     study = chosen_study(job)
@@ -61,11 +61,11 @@ def study_line(typed: Sequence[str]) -> int:
     shared = [*(study.quick.overrides.split() if config.quick else ()), *shared]
     check_lines(labelled_lines(study, shared, matched=False))
     # torch and lightning take seconds to import: not before the command line is known to be right.
-    from moe_lab.sweeps.studies.conduct import Request, conduct
+    from moe_lab.sweeps.studies.conduct import StudyRequest, conduct
 
     folder = Path("outputs/studies") / (study.name + ("_quick" if config.quick else ""))
     return conduct(
-        Request(
+        StudyRequest(
             study,
             Path(config.out) if config.out else folder,
             config.seeds or (study.quick.seeds if config.quick else study.seeds),

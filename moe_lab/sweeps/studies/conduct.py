@@ -15,19 +15,25 @@ from moe_lab.errors import ConfigError, UserError
 from moe_lab.sweeps.line import stoppable
 from moe_lab.sweeps.studies import publication
 from moe_lab.sweeps.studies.definition import Study
-from moe_lab.sweeps.studies.digest import Done, digest
+from moe_lab.sweeps.studies.digest import digest
 from moe_lab.sweeps.studies.execution import train_all
 from moe_lab.sweeps.studies.forest_plot import forest
 from moe_lab.sweeps.studies.markdown import page
 from moe_lab.sweeps.studies.preview import preview
-from moe_lab.sweeps.studies.work_list import StudyRun, check_lines, labelled_lines, work_list
+from moe_lab.sweeps.studies.work_list import (
+    Done,
+    StudyRun,
+    check_lines,
+    labelled_lines,
+    work_list,
+)
 from moe_lab.training.environment import describe_environment
 from moe_lab.training.sandbox import at_work
 from moe_lab.training.status import Stopped, claim
 
 
 @dataclass(frozen=True)
-class Request:
+class StudyRequest:
     """What is to be answered, and how it is gone about."""
 
     study: Study
@@ -54,7 +60,7 @@ class Request:
         return shlex.join(["python", "-m", "moe_lab", "study", *words])
 
 
-def conduct(request: Request) -> int:
+def conduct(request: StudyRequest) -> int:
     """Train what is missing and write what it comes to.
 
     The exit code: 0 all runs are done, 1 some failed, 130 or 143 stopped by a signal. UserError
@@ -71,7 +77,7 @@ def conduct(request: Request) -> int:
     return code
 
 
-def answer_study(request: Request) -> int:
+def answer_study(request: StudyRequest) -> int:
     """The road itself; a signal leaves it as an exception."""
     study = request.study
     check_folder(request.out, "out")
@@ -82,7 +88,8 @@ def answer_study(request: Request) -> int:
     if request.plan:
         return preview(runs)
     if request.publish:
-        publication.refuse_unclean_runs([run for run in map(finished, runs) if run is not None])
+        before = [run.finished for run in runs]
+        publication.refuse_unclean_runs([run for run in before if run is not None])
     with claim(request.out) as is_mine:
         if not is_mine:
             raise ConfigError(
@@ -91,10 +98,10 @@ def answer_study(request: Request) -> int:
                 "wait for it, or type another out=FOLDER",
             )
         done, failed = train_all(runs, together=request.together)
-        return report(request, done, failed)
+        return finish_study(request, done, failed)
 
 
-def report(request: Request, done: Done, failed: Sequence[StudyRun]) -> int:
+def finish_study(request: StudyRequest, done: Done, failed: Sequence[StudyRun]) -> int:
     """Write and print the page about the runs that are done, and name those that failed."""
     for run in failed:
         print(f"failed: {shlex.join(['python', '-m', 'moe_lab.train', *run.words])}",
@@ -106,7 +113,7 @@ def report(request: Request, done: Done, failed: Sequence[StudyRun]) -> int:
         environment = describe_environment({}, [])
         result = digest(request.study, done, environment, request.published_command, request.shared)
         files = write_results(result, request.out, "results")
-        print(f"\n{page(result, 'results.png')}\nwritten: {files}", flush=True)
+        print(f"\n{page(result, 'results')}\nwritten: {files}", flush=True)
         if request.publish:
             publish(request, result, done, failed)
     except UserError as error:  # such as runs on different data; the runs themselves are sound
@@ -116,7 +123,7 @@ def report(request: Request, done: Done, failed: Sequence[StudyRun]) -> int:
 
 
 def publish(
-    request: Request, result: dict[str, Any], done: Done, failed: Sequence[StudyRun]
+    request: StudyRequest, result: dict[str, Any], done: Done, failed: Sequence[StudyRun]
 ) -> None:
     """Write the results to where they are committed; UserError where they are not sound."""
     if failed:
@@ -134,11 +141,6 @@ def write_results(result: dict[str, Any], folder: Path, name: str) -> str:
     """NAME.json, NAME.md and NAME.png in a folder; where they are, in words."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    (folder / f"{name}.md").write_text(page(result, f"{name}.png"), encoding="utf-8")
+    (folder / f"{name}.md").write_text(page(result, name), encoding="utf-8")
     forest(result).savefig(folder / f"{name}.png", dpi=130)
     return f"{folder / name}.md, .json and .png"
-
-
-def finished(run: StudyRun) -> Any:
-    """The run, if it is done."""
-    return run.finished

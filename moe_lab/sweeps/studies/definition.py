@@ -16,7 +16,7 @@ DERIVED = {"derived": True}  # metadata of fields that are no keys of the file
 
 
 @dataclass(frozen=True)
-class Row:
+class StudyRow:
     """One configuration: a line of a part's table.
 
     With `matches` it is the dense network that costs what another row's mixture costs, by `budget`:
@@ -51,20 +51,20 @@ class Relation:
 
 
 @dataclass(frozen=True)
-class Part:
+class StudyPart:
     """Rows on the same work, which alone are compared with each other."""
 
     name: str
     title: str
     overrides: str  # of every row
-    rows: tuple[Row, ...]
+    rows: tuple[StudyRow, ...]
     contrasts: tuple[Contrast, ...] = ()  # the first one is what the page leads with
     relations: tuple[Relation, ...] = ()
     columns: tuple[str, ...] = ()  # further numbers of a run's summary that the table shows
     published_from: str = ""  # where the published values of the rows come from
     line: int = field(default=0, compare=False, metadata=DERIVED)
 
-    def words(self, row: Row) -> list[str]:
+    def words(self, row: StudyRow) -> list[str]:
         """All overrides of the training command that make a row of this part."""
         if not row.matches:
             return [*shlex.split(self.overrides), *shlex.split(row.overrides)]
@@ -97,7 +97,7 @@ class Study:
     measured: str  # what every run does, for the reader of the tables
     seeds: int
     quick: Quick
-    parts: tuple[Part, ...]
+    parts: tuple[StudyPart, ...]
     notes: str = ""  # what a reader of the results should know beside
     name: str = field(default="", metadata=DERIVED)
 

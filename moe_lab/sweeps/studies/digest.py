@@ -12,17 +12,16 @@ from moe_lab.comparison.recipe import Recipe
 from moe_lab.comparison.runs import Group, Run, refuse_mixed_data
 from moe_lab.comparison.statistics import estimate
 from moe_lab.comparison.verdict import judge
-from moe_lab.sweeps.studies.definition import Contrast, Part, Row, Study
+from moe_lab.sweeps.studies.definition import Contrast, Study, StudyPart, StudyRow
 from moe_lab.sweeps.studies.forward_time import forward_seconds
 from moe_lab.sweeps.studies.rank_correlation import relate
-from moe_lab.sweeps.studies.work_list import StudyRun
+from moe_lab.sweeps.studies.work_list import Done, StudyRun
 from moe_lab.training.run_directory import RunDirectory
 
-COSTS = ("params_total", "params_active", "flops_per_image", "train_seconds")
-Done = Sequence[tuple[StudyRun, Run]]
+MEAN_COSTS = ("params_total", "params_active", "flops_per_image", "train_seconds")
 
 # Words that say where a run is made, and not what it comes to.
-PLACES = ("dataset.root=", "callbacks=", "trainer.accelerator=", "trainer=cpu", "trainer=gpu")
+PLACE_WORDS = ("dataset.root=", "callbacks=", "trainer.accelerator=", "trainer=cpu", "trainer=gpu")
 
 
 def digest(
@@ -39,13 +38,13 @@ def digest(
         "measured": study.measured,
         "notes": study.notes,
         "command": command,
-        "changes": [word for word in changes if not word.startswith(PLACES)],
+        "changes": [word for word in changes if not word.startswith(PLACE_WORDS)],
         "environment": environment,
         "parts": [part for part in parts if part["rows"]],
     }
 
 
-def digest_part(part: Part, done: Done) -> dict[str, Any]:
+def digest_part(part: StudyPart, done: Done) -> dict[str, Any]:
     """One part: its rows, what its contrasts and relations come to, and what the runs saw."""
     refuse_mixed_data([run for _, run in done])
     groups: dict[str, Group] = {}
@@ -74,7 +73,7 @@ def digest_part(part: Part, done: Done) -> dict[str, Any]:
     }
 
 
-def digest_row(part: Part, row: Row, group: Group) -> dict[str, Any]:
+def digest_row(part: StudyPart, row: StudyRow, group: Group) -> dict[str, Any]:
     """One line of a table: means over seeds."""
     accuracies = {seed: 100 * value for seed, value in group.values("test_accuracy").items()}
     found = estimate(list(accuracies.values()))
@@ -86,7 +85,7 @@ def digest_row(part: Part, row: Row, group: Group) -> dict[str, Any]:
         "mean": found.mean,
         "sd": found.sd,
         "interval": [found.interval.low, found.interval.high] if found.interval else None,
-        **{cost: group.mean(cost) for cost in COSTS},
+        **{cost: group.mean(cost) for cost in MEAN_COSTS},
         "columns": {key: group.mean(key) for key in part.columns},
     }
 

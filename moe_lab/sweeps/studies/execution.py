@@ -17,18 +17,16 @@ from moe_lab.sweeps.launch_jobs import STOPPED
 from moe_lab.sweeps.studies.work_list import LINE, StudyRun
 from moe_lab.training.status import Stopped, recorded_state
 
-Done = list[tuple[StudyRun, Run]]
-
 
 def train_all(
     todo: Sequence[StudyRun], report: Callable[[str], None] = print, together: bool = True
-) -> tuple[Done, list[StudyRun]]:
+) -> tuple[list[tuple[StudyRun, Run]], list[StudyRun]]:
     """The finished runs of a study, and those that failed; Stopped where a signal came.
 
     With `together` all seeds of a row that are still to do are trained at once, where that is
     possible and faster.
     """
-    done: Done = []
+    done: list[tuple[StudyRun, Run]] = []
     failed: list[StudyRun] = []
     tried: set[Path] = set()  # folders of rows
     new: set[Path] = set()  # folders of runs that were not there before
@@ -62,7 +60,7 @@ def train(run: StudyRun) -> Run | None:
     with what it said on the screen.
     """
     if not run.is_recorded or recorded_state(run.folder / "run").status != "interrupted":
-        clear(run)
+        begin_anew(run)
     said = io.StringIO()
     with contextlib.redirect_stdout(said):
         code = line.main([*run.line, "resume=true"])
@@ -79,7 +77,7 @@ def train_seeds(seeds: Sequence[StudyRun]) -> str:
     from moe_lab.training.seeds import train_together
 
     for run in seeds:
-        clear(run)
+        begin_anew(run)
     said = io.StringIO()
     try:
         with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
@@ -87,13 +85,13 @@ def train_seeds(seeds: Sequence[StudyRun]) -> str:
     finally:  # what a refused or stopped attempt leaves is no run to go on with
         for run in seeds:
             if run.finished is None:
-                clear(run)
+                begin_anew(run)
     if outcome.refused is not None:
         return f"one seed after the other: {outcome.refused}"
     return f"{len(seeds)} seeds together: {outcome.speed}"
 
 
-def clear(run: StudyRun) -> None:
+def begin_anew(run: StudyRun) -> None:
     """Make the folder of a run anew, with what it was asked for."""
     shutil.rmtree(run.folder, ignore_errors=True)
     run.folder.mkdir(parents=True)

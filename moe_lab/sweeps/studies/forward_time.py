@@ -12,7 +12,7 @@ import torch
 from moe_lab.training.checkpoints import load
 
 ROUNDS = 30
-WARM_UP = 3
+WARM_UP_ROUNDS = 3
 
 
 @torch.inference_mode()
@@ -26,10 +26,10 @@ def forward_seconds(
     models = {name: load(path).model.eval() for name, path in runs.items()}
     images = torch.randn(batch_size, *shape)
     taken: dict[str, list[float]] = {name: [] for name in models}
-    for round_number in range(WARM_UP + ROUNDS):
+    for round_number in range(WARM_UP_ROUNDS + ROUNDS):
         for name, model in models.items():
             started = time.perf_counter()
             model(images)
-            if round_number >= WARM_UP:
+            if round_number >= WARM_UP_ROUNDS:
                 taken[name].append(time.perf_counter() - started)
     return {name: statistics.median(times) for name, times in taken.items()}

@@ -4,25 +4,34 @@ from __future__ import annotations
 
 from typing import Any
 
+from moe_lab.metrics.registry import find
 
-def page(result: dict[str, Any], figure: str) -> str:
-    """Question, answer, figure, a table for each part, how it was measured, the command."""
+
+def page(result: dict[str, Any], name: str) -> str:
+    """Question, answer, figure, a table for each part, how it was measured, the command.
+
+    NAME.png and NAME.json lie beside the page.
+    """
     lines = [f"# {result['title']}", "", f"**Question.** {result['question']}", ""]
-    lines += [f"**Answer.** {answer(result)}", "", f"![{result['title']}]({figure})", ""]
+    lines += [
+        f"**Answer.** {answer_paragraph(result)}",
+        "",
+        f"![{result['title']}]({name}.png)",
+        "",
+    ]
     for part in result["parts"]:
-        lines += [f"## {part['title']}", "", *table(part["rows"]), ""]
+        lines += [f"## {part['title']}", "", *rows_table(part["rows"]), ""]
         if part["published_from"]:
             lines += [f"Published values: {part['published_from']}.", ""]
         found = [*contrast_sentences(part), *relation_sentences(part)]
         lines += [*(f"- {sentence}" for sentence in found), ""] if found else []
     lines += ["## How it was measured", "", *measured(result), ""]
     lines += ["## Command", "", "```bash", result["command"], "```", ""]
-    lines += ["Every run with its seed, command, commit and numbers: the file of the same name in "
-              "JSON."]  # fmt: skip
+    lines += [f"Every run with its command, commit and numbers: [{name}.json]({name}.json)."]
     return "\n".join(lines) + "\n"
 
 
-def answer(result: dict[str, Any]) -> str:
+def answer_paragraph(result: dict[str, Any]) -> str:
     """One paragraph: for each part what it leads with, and how many contrasts were decided."""
     found = [(short_title(part), part_answer(part)) for part in result["parts"]]
     said = [(title, text) for title, text in found if text]
@@ -108,14 +117,14 @@ def revision(state: dict[str, Any] | None) -> str:
     return state["commit"][:12] + (" with uncommitted changes" if state["modified"] else "")
 
 
-def table(rows: list[dict[str, Any]]) -> list[str]:
+def rows_table(rows: list[dict[str, Any]]) -> list[str]:
     """A line for each row; the column of published values only where there are any."""
     published = any(row["published"] is not None for row in rows)
     names = ["", "parameters", "active", "FLOPs per image", "forward, ms"]
     names += ["published, %"] if published else []
     names += ["test accuracy, %", "95 % interval"]
     columns = list(rows[0]["columns"])
-    names += [column.replace("_", " ") for column in columns]
+    names += [label_of(column) for column in columns]
     lines = [f"| {' | '.join(names)} |", f"|---|{'---:|' * (len(names) - 1)}"]
     for row in rows:
         spread = "" if row["sd"] is None else f" ± {row['sd']:.2f}"
@@ -131,12 +140,18 @@ def table(rows: list[dict[str, Any]]) -> list[str]:
             cells.append("" if row["published"] is None else f"{row['published']:.2f}")
         cells.append(f"{row['mean']:.2f}{spread}")
         cells.append("" if interval is None else f"{interval[0]:.2f} to {interval[1]:.2f}")
-        cells += [number(row["columns"][column]) for column in columns]
+        cells += [column_mean(row["columns"][column]) for column in columns]
         lines.append(f"| {' | '.join(cells)} |")
     return lines
 
 
-def number(value: float | None) -> str:
+def label_of(key: str) -> str:
+    """What tables call a number of a run's summary."""
+    recorded = find(key)
+    return recorded.label if recorded is not None else key
+
+
+def column_mean(value: float | None) -> str:
     """A mean over seeds; empty where runs of the row have no such number."""
     return "" if value is None else f"{value:.3g}"
 

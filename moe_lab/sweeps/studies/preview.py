@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 from moe_lab.config.check import check_line
 from moe_lab.sweeps.jobs import Job
@@ -16,25 +17,25 @@ def preview(runs: Sequence[StudyRun]) -> int:
     from rich.markup import escape
     from rich.table import Table
 
-    rows: dict[tuple[str, str], list[StudyRun]] = {}
+    rows: dict[str, list[StudyRun]] = {}
     for run in runs:
-        rows.setdefault((run.part.name, run.row.label), []).append(run)
+        rows.setdefault(f"{run.part.name}: {run.row.label}", []).append(run)
     table = Table(title="plan: nothing is trained", title_justify="left")
-    for heading in ("part", "row", "runs left", "parameters", "FLOPs per image", "time of a run"):
-        left = heading in ("part", "row")
-        table.add_column(heading, justify="left" if left else "right", overflow="fold")
+    for heading in ("row", "runs left", "parameters", "FLOPs per image", "time of a run"):
+        justify: Literal["left", "right"] = "left" if heading == "row" else "right"
+        table.add_column(heading, justify=justify, overflow="fold")
     seconds, refused = 0.0, 0
-    for (part, label), own in rows.items():
+    for name, own in rows.items():
         (composition,) = check_line("train", own[0].line)
         cost = cost_or_reason(Job.of(composition))
         if isinstance(cost, str):
             refused += 1
-            table.add_row(part, escape(label), f"[bold red]refused[/]: {escape(cost)}")
+            table.add_row(escape(name), f"[bold red]refused[/]: {escape(cost)}")
             continue
         missing = sum(run.finished is None for run in own)
         seconds += missing * cost.seconds
         table.add_row(
-            part, escape(label), f"{missing} of {len(own)}", f"{cost.params:,}",
+            escape(name), f"{missing} of {len(own)}", f"{cost.params:,}",
             f"{cost.flops_per_image:,}", duration(cost.seconds),
         )  # fmt: skip
     Console().print(table)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,7 +12,7 @@ from scipy import stats
 from moe_lab.comparison.runs import Group
 from moe_lab.sweeps.studies.definition import Relation
 
-LEAST = 5  # rows: below, every interval would reach from -1 to 1
+FEWEST_ROWS = 5  # rows: below, every interval would reach from -1 to 1
 RESAMPLES = 9999
 
 
@@ -26,19 +25,19 @@ def relate(relation: Relation, groups: Sequence[Group]) -> dict[str, Any]:
     found = [(group.mean(relation.first), group.mean(relation.second)) for group in groups]
     pairs = np.array([pair for pair in found if None not in pair], dtype=float).reshape(-1, 2)
     result: dict[str, Any] = {"question": relation.question, "rows": len(pairs)}
-    if len(pairs) < LEAST or np.ptp(pairs, axis=0).min() == 0:
+    if len(pairs) < FEWEST_ROWS or np.ptp(pairs, axis=0).min() == 0:
         why = "no answer: it takes at least five rows, and numbers that differ between them."
         return {**result, "answer": why, "correlation": None, "interval": None, "p_value": None}
     first, second = pairs.T
-    correlation = correlate(first, second)
+    correlation = float(correlate(first, second))
     interval = bootstrap(first, second)
     p_value = stats.permutation_test(
         (first,),
-        lambda shuffled: correlate(shuffled, second),
+        lambda shuffled, axis: correlate(np.moveaxis(shuffled, axis, -1), second),
         permutation_type="pairings",
         n_resamples=RESAMPLES,
         rng=np.random.default_rng(0),
-        vectorized=False,
+        vectorized=True,
     ).pvalue
     decided = p_value < 0.05
     words = ("more goes with more" if correlation > 0 else "more goes with less") if decided else (
@@ -57,16 +56,20 @@ def relate(relation: Relation, groups: Sequence[Group]) -> dict[str, Any]:
     }
 
 
-def correlate(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", stats.ConstantInputWarning)
-        return float(stats.spearmanr(first, second).statistic)
+def correlate(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Spearman's correlation of rows in the last dimension, `[..., R] -> [...]`; NaN where all
+    values of a resample are equal.
+    """
+    ranks = (stats.rankdata(values, axis=-1) for values in (first, second))
+    one, other = (rank - rank.mean(-1, keepdims=True) for rank in ranks)
+    with np.errstate(invalid="ignore"):
+        scale = np.sqrt((one**2).sum(-1) * (other**2).sum(-1))
+        return np.asarray((one * other).sum(-1) / scale)
 
 
 def bootstrap(first: NDArray[np.float64], second: NDArray[np.float64]) -> tuple[float, float]:
     """The percentile interval over rows drawn with replacement."""
     generator = np.random.default_rng(0)
     drawn = generator.integers(len(first), size=(RESAMPLES, len(first)))
-    values = np.array([correlate(first[rows], second[rows]) for rows in drawn])
-    low, high = np.nanpercentile(values, [2.5, 97.5])
+    low, high = np.nanpercentile(correlate(first[drawn], second[drawn]), [2.5, 97.5])
     return float(low), float(high)

@@ -13,10 +13,11 @@ import yaml
 from moe_lab.config.location import configuration_folder
 from moe_lab.config.spelling import nearest
 from moe_lab.errors import ConfigError
-from moe_lab.sweeps.studies.definition import Part, Study
+from moe_lab.metrics.registry import find
+from moe_lab.sweeps.studies.definition import Study, StudyPart
 
-BUDGETS = ("active_flops", "active_parameters", "total_parameters")
-NAME = re.compile(r"[a-z][a-z0-9_]*")
+BUDGET_NAMES = ("active_flops", "active_parameters", "total_parameters")
+PART_NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
 class StudyFileError(ConfigError):
@@ -128,16 +129,20 @@ def contradictions(study: Study) -> Iterator[tuple[int, str]]:
     """What single keys cannot show: names that clash, and names of nothing."""
     names: set[str] = set()
     for part in study.parts:
-        if not NAME.fullmatch(part.name):
+        if not PART_NAME.fullmatch(part.name):
             yield part.line, f"the part's name '{part.name}' must be a_word of small letters"
         if part.name in names:
             yield part.line, f"two parts are called '{part.name}'"
         names.add(part.name)
         yield from contradictions_of_rows(part)
         yield from contradictions_of_contrasts(part)
+        related = [key for relation in part.relations for key in (relation.first, relation.second)]
+        for key in (*part.columns, *related):
+            if find(key) is None:
+                yield part.line, f"'{key}' is no number that a run records: see moe_lab/metrics"
 
 
-def contradictions_of_rows(part: Part) -> Iterator[tuple[int, str]]:
+def contradictions_of_rows(part: StudyPart) -> Iterator[tuple[int, str]]:
     mixtures = [row.label for row in part.rows if not row.matches]
     folders: set[str] = set()
     for row in part.rows:
@@ -151,13 +156,13 @@ def contradictions_of_rows(part: Part) -> Iterator[tuple[int, str]]:
             yield row.line, f"'{row.label}': its overrides follow from the row that it matches"
         if bool(row.matches) != bool(row.budget):
             yield row.line, f"'{row.label}': matches and budget need each other"
-        elif row.matches and row.budget not in BUDGETS:
-            yield row.line, f"'budget' must be one of {', '.join(BUDGETS)}; got '{row.budget}'"
+        elif row.matches and row.budget not in BUDGET_NAMES:
+            yield row.line, f"'budget' must be one of {', '.join(BUDGET_NAMES)}; got '{row.budget}'"
     if any(row.published is not None for row in part.rows) != bool(part.published_from):
         yield part.line, "published values of rows and 'published_from' need each other"
 
 
-def contradictions_of_contrasts(part: Part) -> Iterator[tuple[int, str]]:
+def contradictions_of_contrasts(part: StudyPart) -> Iterator[tuple[int, str]]:
     labels = [row.label for row in part.rows]
     for contrast in part.contrasts:
         for label in (contrast.first, contrast.second):

@@ -13,7 +13,7 @@ from moe_lab.config.compose import Composition
 from moe_lab.config.launch import quoted
 from moe_lab.config.tree import Mistake
 from moe_lab.errors import ConfigError, UserError
-from moe_lab.sweeps.studies.definition import Part, Row, Study
+from moe_lab.sweeps.studies.definition import Study, StudyPart, StudyRow
 from moe_lab.sweeps.studies.study_file import slug
 
 LINE = "overrides.json"  # what a run was asked for: it is repeated if that has changed
@@ -31,8 +31,8 @@ OWN = {
 class StudyRun:
     """One training run of a study."""
 
-    part: Part
-    row: Row
+    part: StudyPart
+    row: StudyRow
     seed: int
     folder: Path
     words: tuple[str, ...]  # of the training command, without those about folders and screen
@@ -54,6 +54,9 @@ class StudyRun:
         """The run, if it is done and was asked for in the same words."""
         found = read_run(self.folder / "run") if self.is_recorded else None
         return found if isinstance(found, Run) else None
+
+
+Done = Sequence[tuple[StudyRun, Run]]
 
 
 def work_list(

@@ -31,6 +31,7 @@ def git(folder: Path, *words: str) -> str:
     return done.stdout.strip()
 
 
+@pytest.mark.slow
 def test_a_clean_commit_is_published_with_all_that_makes_it_again(
     checkout: Path, tiny: Path
 ) -> None:
@@ -71,6 +72,7 @@ def test_a_folder_that_is_no_checkout_is_refused(
     assert not tiny.exists()
 
 
+@pytest.mark.slow
 def test_runs_from_uncommitted_code_are_not_published(
     checkout: Path, tiny: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -51,6 +51,7 @@ def test_a_study_trains_every_row_with_every_seed_and_answers(
     assert (tiny / "results.png").read_bytes()[1:4] == b"PNG"
 
 
+@pytest.mark.slow
 def test_what_is_done_is_not_done_again(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["tiny", f"out={tiny}", "seeds=1"]) == 0
     files = sorted(tiny.rglob("best.ckpt"))
@@ -62,6 +63,7 @@ def test_what_is_done_is_not_done_again(tiny: Path, capsys: pytest.CaptureFixtur
     assert len(sorted(tiny.rglob("best.ckpt"))) == 4
 
 
+@pytest.mark.slow
 def test_other_words_go_to_every_run_and_make_it_another_one(tiny: Path) -> None:
     assert main(["tiny", f"out={tiny}", "seeds=1"]) == 0
     assert main(["tiny", f"out={tiny}", "seeds=1", "optimizer.lr=0.1"]) == 0
@@ -71,6 +73,7 @@ def test_other_words_go_to_every_run_and_make_it_another_one(tiny: Path) -> None
     assert "**Not exactly that work: optimizer.lr=0.1.**" in (tiny / "results.md").read_text()
 
 
+@pytest.mark.slow
 def test_quick_is_less_work_in_a_folder_of_its_own(tiny: Path) -> None:
     assert main(["tiny", "quick=true"]) == 0
     kept = tiny.parent / "outputs" / "studies" / "tiny_quick"
@@ -79,6 +82,22 @@ def test_quick_is_less_work_in_a_folder_of_its_own(tiny: Path) -> None:
     assert results(kept)["changes"] == ["dataset.source.num_train=200"]
 
 
+@pytest.mark.slow
+def test_a_plan_counts_what_is_left_and_trains_nothing(
+    tiny: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["tiny", f"out={tiny}", "plan=true"]) == 0
+    assert not tiny.exists()
+    assert main(["tiny", f"out={tiny}", "seeds=1"]) == 0
+    capsys.readouterr()
+    assert main(["tiny", f"out={tiny}", "plan=true"]) == 0
+    said = capsys.readouterr().out
+    assert "2 of 4 runs are left: " in said
+    assert said.count("1 of 2") == 2
+    assert f"{784 * 8 + 8 + 8 * 10 + 10:,}" in said
+
+
+@pytest.mark.slow
 def test_a_part_can_be_run_by_itself(
     add_study: AddStudy, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from moe_lab.comparison.matching import BUDGETS
 from moe_lab.sweeps.studies.definition import Study
 from moe_lab.sweeps.studies.study_file import (
+    BUDGET_NAMES,
     StudyFileError,
     read_study,
     slug,
@@ -133,6 +135,11 @@ def test_rows_have_folders_of_their_own() -> None:
         ("    published_from: a note of ours\n", "", "line 10: published values of rows and"),
         ("label: a mixture,", "label: Dense,", "line 18: another row of part 'only' is called"),
         ("second: dense", "second: dnese", "line 20: 'Is it?': there is no row 'dnese'; did you"),
+        (
+            "    contrasts:",
+            "    columns: [lod_cv]\n    contrasts:",
+            "line 10: 'lod_cv' is no number",
+        ),
         ("second: dense", "second: a mixture", "line 20: 'Is it?' compares a row with itself"),
         (
             "overrides: model=standard expert.hidden=8}",
@@ -161,6 +168,10 @@ def test_a_wrong_file_is_refused_with_key_and_line(
         read_study(path)
     assert problem in str(caught.value)
     assert str(path) in str(caught.value)
+
+
+def test_baselines_match_by_the_budgets_that_there_are() -> None:
+    assert set(BUDGET_NAMES) == set(BUDGETS)
 
 
 def test_all_mistakes_of_a_file_are_named_at_once(tmp_path: Path) -> None:

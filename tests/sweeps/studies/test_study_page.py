@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from moe_lab.sweeps.studies.markdown import answer, measured, table
+from moe_lab.sweeps.studies.markdown import answer_paragraph, measured, rows_table
 
 ROW: dict[str, Any] = {
     "label": "dense", "published": None, "params_total": 1000.0, "params_active": 500.0,
@@ -30,15 +30,14 @@ def part(answers: list[dict[str, Any]], relations: list[dict[str, Any]]) -> dict
 
 
 def test_a_table_has_published_values_only_where_there_are_some() -> None:
-    assert (
-        table([ROW])[2] == "| dense | 1,000 | 500 | 2,000 | 1.23 | 97.50 ± 0.25 | 97.00 to 98.00 |"
-    )
-    assert "| 93.49 |" in table([{**ROW, "published": 93.49}])[2]
+    (line,) = rows_table([ROW])[2:]
+    assert line == "| dense | 1,000 | 500 | 2,000 | 1.23 | 97.50 ± 0.25 | 97.00 to 98.00 |"
+    assert "| 93.49 |" in rows_table([{**ROW, "published": 93.49}])[2]
 
 
 def test_further_columns_are_named_and_empty_where_a_row_has_no_such_number() -> None:
-    routed = table([{**ROW, "columns": {"dead_experts": 1.25, "mutual_information": None}}])
-    assert routed[0].endswith("| 95 % interval | dead experts | mutual information |")
+    routed = rows_table([{**ROW, "columns": {"dead_experts": 1.25, "mutual_information": None}}])
+    assert routed[0].endswith("| 95 % interval | dead experts | information I(E;Y) |")
     assert routed[2].endswith("| 97.00 to 98.00 | 1.25 |  |")
 
 
@@ -48,13 +47,15 @@ def test_the_answer_leads_with_the_first_contrast_and_names_the_largest() -> Non
         verdict("And this?", "a beats b by 1", 1.0, decided=True),
         verdict("Or that?", "c beats d by 2", -2.0, decided=True),
     ]
-    assert answer({"parts": [part(answers, [])]}) == (
+    assert answer_paragraph({"parts": [part(answers, [])]}) == (
         "Is it? No evidence. Contrasts that show a difference (p < 0.05): 2 of 3; the largest: "
         "c beats d by 2."
     )
     relations = [{"question": "More with more?", "answer": "No."}]
-    assert answer({"parts": [part(answers[:1], relations)]}).startswith("More with more? No. ")
-    assert answer({"parts": [part([], [])]}) == "No rows were compared."
+    assert answer_paragraph({"parts": [part(answers[:1], relations)]}).startswith(
+        "More with more? No. "
+    )
+    assert answer_paragraph({"parts": [part([], [])]}) == "No rows were compared."
 
 
 def test_the_conditions_name_data_budget_machine_and_other_work() -> None:
