@@ -19,8 +19,8 @@ from tests.catalogue import ROOT, Recipe, with_rows
 
 pytestmark = pytest.mark.slow
 
-SHORT = "trainer.max_epochs=1 trainer=cpu report=false"
-TINY = f"dataset=synthetic dataset.source.num_train=300 {SHORT}"
+SHORT = "trainer.max_epochs=1 trainer=cpu report=false expert.hidden=16"
+TINY = "dataset=synthetic dataset.source.num_train=300"
 # Several commands in one process: importing torch takes longer than any of them.
 COMMANDS = """
 import sys
@@ -38,9 +38,9 @@ class Addition:
 
     readme: str
     heading: str
-    shown: str  # what --help then lists
-    audits: tuple[str, ...]  # compositions, each as typed
-    train: str
+    lines: tuple[str, ...]  # commands
+    says: str  # what --help, or the last command, then says
+    writes: str  # a file that they leave
     tests: str  # arguments of pytest
 
     @property
@@ -48,60 +48,75 @@ class Addition:
         return Recipe.of((ROOT / self.readme).read_text(), self.heading)
 
 
-ADDITIONS = {
-    "router": Addition(
-        "moe_lab/routers/README.md",
-        "Add a router",
-        "halving",
+def part(folder: str, heading: str, words: str, audits: tuple[str, ...], tests: str) -> Addition:
+    """A part that configurations choose, with words that choose it."""
+    option = words.split()[0].partition("=")[2]
+    data = "" if words.startswith("dataset=") else TINY
+    return Addition(
+        f"moe_lab/{folder}/README.md",
+        heading,
         (
-            "router=halving",
-            "router=halving model=concat loss=competition expert=zero "
-            "loss.terms.cross_entropy.weight=1",
+            "train --help",
+            *(f"audit {words} {audit} num_images=64" for audit in audits),
+            f"train {data} {SHORT} {words} run_dir=run_{option}",
         ),
-        f"{TINY} router=halving expert.hidden=16",
+        says=option,
+        writes=f"run_{option}/summary.json",
+        tests=tests,
+    )
+
+
+FILES = "tests/config/test_files.py -k"
+ADDITIONS = {
+    "router": part(
+        "routers", "Add a router", "router=halving",
+        ("", "model=concat loss=competition expert=zero loss.terms.cross_entropy.weight=1"),
         "tests/routers/test_router_contract.py -k halving",
     ),
-    "expert": Addition(
-        "moe_lab/experts/README.md",
-        "Add an expert",
-        "maxout",
-        ("expert=maxout", "expert=maxout model=dense"),
-        f"{TINY} expert=maxout expert.hidden=16",
+    "expert": part(
+        "experts", "Add an expert", "expert=maxout", ("", "model=dense"),
         "tests/experts/test_every_kind.py -k maxout",
     ),
-    "loss term": Addition(
-        "moe_lab/losses/README.md",
-        "Add a loss term",
-        "focal",
-        ("loss=focal", "loss=focal model=standard combine=concat"),
-        f"{TINY} loss=focal expert.hidden=16",
+    "loss term": part(
+        "losses", "Add a loss term", "loss=focal", ("", "model=standard combine=concat"),
         "tests/losses/test_contract.py -k Focal",
     ),
-    "data set": Addition(
-        "moe_lab/data/README.md",
-        "Add a data set",
-        "digits_8x8",
-        ("dataset=digits_8x8",),
-        f"dataset=digits_8x8 {SHORT} expert.hidden=16",
-        "tests/config/test_files.py -k digits_8x8",
+    "data set": part(
+        "data", "Add a data set", "dataset=digits_8x8", ("",), f"{FILES} digits_8x8"
     ),
-    "backbone": Addition(
-        "moe_lab/networks/README.md",
-        "Add a backbone",
-        "projection",
-        ("backbone=projection",),
-        f"{TINY} backbone=projection expert.hidden=16",
-        "tests/config/test_files.py -k projection",
+    "backbone": part(
+        "networks", "Add a backbone", "backbone=projection", ("",), f"{FILES} projection"
     ),
-    "model": Addition(
-        "moe_lab/models/README.md",
-        "Add a model",
-        "residual_mixture",
-        ("model=residual_mixture", "model=residual_mixture router=relu loss=specialised"),
-        f"{TINY} model=residual_mixture expert.hidden=16",
-        "tests/config/test_files.py -k residual_mixture",
+    "model": part(
+        "models", "Add a model", "model=residual_mixture", ("", "router=relu loss=specialised"),
+        f"{FILES} residual_mixture",
     ),
-}
+    "figure": Addition(
+        "moe_lab/analysis/plots/README.md",
+        "Add a figure",
+        (
+            "train --help",
+            f"train {TINY} {SHORT} run_dir=run_figure",
+            "analyze run=run_figure probes=false out=figures",
+        ),
+        says="analysis: figures",
+        writes="figures/plots/sorted_load.png",
+        tests="tests/analysis/plots/test_gallery.py -k the_page_lists",
+    ),
+    "command": Addition(
+        "moe_lab/commands/README.md",
+        "Add a command",
+        (
+            "--help",
+            "epochs --help",
+            f"train {TINY} {SHORT} run_dir=run_command",
+            "epochs run_command offset=2",
+        ),
+        says="Say how many epochs a run has seen.",
+        writes="run_command/summary.json",
+        tests="tests/commands/test_adding_a_command.py -k the_page_lists",
+    ),
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -140,13 +155,8 @@ def test_what_a_recipe_makes_is_listed_sound_and_trainable(kind: str, checkout: 
         (checkout / path).write_text(content)
     readme = checkout / addition.readme
     readme.write_text(with_rows(readme.read_text(), addition.recipe.rows))
-    run_dir = f"run_{addition.shown}"
-    audits = [f"audit {line} num_images=64" for line in addition.audits]
-    lines = ["train --help", *audits, f"train {addition.train} run_dir={run_dir}"]
-    said = run(checkout, "-c", COMMANDS, *lines)
-    help_text = said.split("moe-lab audit")[0]
-    assert addition.shown in help_text
-    assert (checkout / run_dir / "summary.json").is_file()
+    assert addition.says in run(checkout, "-c", COMMANDS, *addition.lines)
+    assert (checkout / addition.writes).is_file()
     files, _, names = addition.tests.partition(" -k ")
     chosen = f"{names} or test_catalogues"
     run(checkout, "-m", "pytest", files, "tests/test_catalogues.py", "-k", chosen)

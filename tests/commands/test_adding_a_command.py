@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from moe_lab.config.command_names import command_names, summary_of
+from tests.catalogue import tables_of
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "moe_lab" / "commands" / "README.md"
@@ -43,6 +44,6 @@ def test_two_files_make_a_command(tmp_path: Path) -> None:
 
 
 def test_the_page_lists_every_command_and_each_says_what_it_does() -> None:
-    listed = re.findall(r"^\| `(\w+)` \|", PAGE.read_text(), flags=re.MULTILINE)
-    assert sorted(listed) == command_names()
+    (table,) = [own for own in tables_of(PAGE.read_text()) if own.about == "command"]
+    assert sorted(table.options()) == command_names()
     assert all(summary_of(name).endswith(".") for name in command_names() if name != "train")

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 from sklearn.metrics import confusion_matrix
 
+from moe_lab.analysis.plots.run_view import RunFigures
 from moe_lab.analysis.plots.style import MUTED, PALETTE, heat_map, panels, styled
 from moe_lab.analysis.records import Records
 
@@ -73,3 +74,9 @@ def reliability(records: Records) -> Figure:
     count.set(xlabel="confidence: largest class probability", ylabel="images (log)", xlim=(0, 1))
     count.set_yscale("log")
     return figure
+
+
+RUN_FIGURES: RunFigures = {
+    "confusion": lambda run: confusion(run.records),
+    "reliability": lambda run: reliability(run.records),
+}

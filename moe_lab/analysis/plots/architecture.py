@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 from torch import nn
 
+from moe_lab.analysis.plots.run_view import RunFigures
 from moe_lab.analysis.plots.style import MUTED, PALETTE, blank, styled
 from moe_lab.models import Model
 
@@ -146,3 +147,8 @@ def join(axes: Axes, starts: list[tuple[float, float]], ends: list[tuple[float, 
     for start in starts:
         for end in ends:
             axes.annotate("", end, start, arrowprops=look)
+
+
+RUN_FIGURES: RunFigures = {
+    "architecture": lambda run: None if run.model is None else architecture(run.model),
+}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
+from moe_lab.analysis.plots.run_view import LayerFigures, RunFigures
 from moe_lab.analysis.plots.style import expert_names, heat_map, panels, styled
 from moe_lab.analysis.records import LayerRecords, Records
 from moe_lab.analysis.tables import (
@@ -55,3 +56,13 @@ def competence(records: Records) -> Figure:
     heat_map(axes[0], values, experts, names, "accuracy", cmap="cividis", limits=(0, 1))
     axes[0].set(xlabel="true class", ylabel="expert")
     return figure
+
+
+RUN_FIGURES: RunFigures = {
+    "competence": lambda run: (
+        None if run.records.expert_log_probs is None else competence(run.records)
+    ),
+}
+LAYER_FIGURES: LayerFigures = {
+    "expert_classes": lambda view: expert_classes(view.run.records, view.layer),
+}

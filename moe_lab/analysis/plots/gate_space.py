@@ -16,6 +16,7 @@ from scipy.spatial import KDTree
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
+from moe_lab.analysis.plots.run_view import LayerFigures
 from moe_lab.analysis.plots.style import MOST_TICKS, colours, expert_names, panels, styled
 from moe_lab.analysis.records import LayerRecords, Records, Whole
 from moe_lab.analysis.tables import first_choice
@@ -111,3 +112,13 @@ def densest(points: Plane) -> tuple[float, float]:
     reach = KDTree(points).query(points, k=[min(15, len(points))])[0][:, 0]
     x, y = points[reach.argmin()]
     return float(x), float(y)
+
+
+LAYER_FIGURES: LayerFigures = {
+    "gate_pca": lambda view: (
+        gate_pca(view.run.records, view.layer) if has_a_plane(view.layer) else None
+    ),
+    "gate_tsne": lambda view: (
+        gate_tsne(view.run.records, view.layer) if has_a_plane(view.layer) else None
+    ),
+}

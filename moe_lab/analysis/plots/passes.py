@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from moe_lab.analysis.plots.pictures import Pixels, are_pictures, show
+from moe_lab.analysis.plots.pictures import are_pictures, show
+from moe_lab.analysis.plots.run_view import Pixels, RunFigures, RunView
 from moe_lab.analysis.plots.style import PALETTE, panels, styled
 from moe_lab.analysis.records import Records
 
@@ -102,3 +103,23 @@ def steps_taken(records: Records) -> Figure:
     panel.set(xlabel="passes (a remainder counts in part)", ylabel="share of the group")
     panel.legend()
     return figure
+
+
+def takes_passes(records: Records) -> bool:
+    """Whether there is more than one pass to compare."""
+    return records.pass_log_probs is not None and len(records.pass_log_probs) > 1
+
+
+def steps_of(run: RunView) -> Figure | None:
+    """The steps of each image, where they differ."""
+    steps = run.records.steps
+    return steps_taken(run.records) if steps is not None and steps.min() < steps.max() else None
+
+
+RUN_FIGURES: RunFigures = {
+    "passes": lambda run: passes(run.records) if takes_passes(run.records) else None,
+    "pass_probabilities": lambda run: (
+        pass_probabilities(run.records, run.images) if takes_passes(run.records) else None
+    ),
+    "steps_taken": steps_of,
+}

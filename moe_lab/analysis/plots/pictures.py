@@ -5,12 +5,11 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
+from moe_lab.analysis.plots.run_view import LayerFigures, LayerView, Pixels, RunFigures, RunView
 from moe_lab.analysis.plots.style import blank, panels, styled
 from moe_lab.analysis.records import LayerRecords, Records
 
-Pixels = NDArray[np.uint8]  # [B, channels, height, width]
 MOST_MISTAKES, MOST_EXPERTS, FAVOURITES = 24, 16, 10
 
 
@@ -76,3 +75,20 @@ def show(axes: Axes, image: Pixels) -> None:
 def are_pictures(images: Pixels) -> bool:
     """Whether there is anything to see: points of two pixels are no pictures."""
     return images.shape[2] >= 4 and images.shape[3] >= 4
+
+
+def mistakes_of(run: RunView) -> Figure | None:
+    """The mistakes, where there are pictures and any of them."""
+    if run.images is None or not are_pictures(run.images) or run.records.correct.all():
+        return None
+    return misclassified(run.records, run.images)
+
+
+def top_images_of(view: LayerView) -> Figure | None:
+    """Each expert's images with the largest weight, where there are pictures."""
+    images = view.run.images
+    return None if images is None or not are_pictures(images) else top_images(view.layer, images)
+
+
+RUN_FIGURES: RunFigures = {"misclassified": mistakes_of}
+LAYER_FIGURES: LayerFigures = {"top_images": top_images_of}

@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from moe_lab.analysis.plots.run_view import LayerFigures, LayerView
 from moe_lab.analysis.plots.style import (
     MOST_TICKS,
     MUTED,
@@ -101,3 +102,16 @@ def co_activation(layer: LayerRecords) -> Figure:
     heat_map(axes[0], share, experts, experts, "share of the row's images")
     axes[0].set(xlabel="this expert is used too", ylabel="where this expert is used")
     return figure
+
+
+def co_activation_of(view: LayerView) -> Figure | None:
+    """Experts used together, where an image has several but not all of them."""
+    used = view.layer.weights != 0
+    return co_activation(view.layer) if used.sum(1).max() > 1 and not used.all() else None
+
+
+LAYER_FIGURES: LayerFigures = {
+    "routing": lambda view: routing_heat_map(view.run.records, view.layer),
+    "gating_entropy": lambda view: gating_entropy(view.layer),
+    "co_activation": co_activation_of,
+}

@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 from torch import Tensor
 
-from moe_lab.analysis.plots.pictures import Pixels
+from moe_lab.analysis.plots.run_view import Pixels, RunFigures, RunView
 from moe_lab.analysis.plots.style import colours, expert_names, panels, styled
 from moe_lab.analysis.records import Records, Whole, collect
 from moe_lab.analysis.tables import first_choice
@@ -97,3 +97,13 @@ def paint(
         for index in present[:24]
     ]
     axes.legend(handles=marks, title=title, loc="upper left", bbox_to_anchor=(1, 1))
+
+
+def regions_of(run: RunView) -> Figure | None:
+    """The decision regions, where predictions over the whole square are known."""
+    if run.toy is None or run.images is None:
+        return None
+    return decision_regions(run.toy, run.images, run.records.target)
+
+
+RUN_FIGURES: RunFigures = {"decision_regions": regions_of}

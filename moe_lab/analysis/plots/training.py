@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,9 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from moe_lab.analysis.plots.run_view import Rows, RunFigures
 from moe_lab.analysis.plots.style import PALETTE, colours, panels, styled
-
-Rows = Sequence[Mapping[str, Any]]  # the lines of metrics.jsonl
 
 
 @styled
@@ -94,3 +92,8 @@ def draw(axes: Axes, rows: Rows, names: Mapping[str, str], marker: str = "o") ->
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     if axes.get_legend_handles_labels()[0]:
         axes.legend()
+
+
+RUN_FIGURES: RunFigures = {
+    "training_curves": lambda run: training_curves(run.history) if run.history else None,
+}

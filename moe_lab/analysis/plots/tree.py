@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
+from moe_lab.analysis.plots.run_view import LayerFigures, LayerView
 from moe_lab.analysis.plots.style import MUTED, blank, colours, styled
 from moe_lab.analysis.records import LayerRecords, Records
 from moe_lab.analysis.tables import weight_share
@@ -81,3 +82,25 @@ def mass_by_level(
 def positions(count: int) -> NDArray[np.float64]:
     """Where the nodes of a level stand from left to right, in 0..1."""
     return (np.arange(count) + 0.5) / count
+
+
+def branching_of(view: LayerView) -> Sequence[int] | None:
+    """The branching of the tree that routes this layer, if one does."""
+    if view.run.model is None:
+        return None
+    name = view.name
+    for path, module in view.run.model.named_modules():
+        branching = getattr(module, "branching", None)
+        own = path == name or path.endswith(f".{name}") or path.startswith(f"{name}.")
+        if branching and own and getattr(module, "num_experts", None) == view.layer.num_experts:
+            return list(branching)
+    return None
+
+
+def tree_of(view: LayerView) -> Figure | None:
+    """The weight at each node, where the router is a tree."""
+    branching = branching_of(view)
+    return None if branching is None else tree_routing(view.run.records, view.layer, branching)
+
+
+LAYER_FIGURES: LayerFigures = {"tree_routing": tree_of}

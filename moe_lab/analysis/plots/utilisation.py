@@ -9,8 +9,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from moe_lab.analysis.plots.run_view import LayerFigures, LayerView, Rows
 from moe_lab.analysis.plots.style import MUTED, colours, panels, styled
-from moe_lab.analysis.plots.training import Rows, draw, during_training, number_steps, series
+from moe_lab.analysis.plots.training import draw, during_training, number_steps, series
 
 
 @styled
@@ -63,3 +64,13 @@ def stack_shares(axes: Axes, rows: Rows, keys: list[str]) -> None:
                 va="center", fontsize=7, annotation_clip=False,
             )  # fmt: skip
     axes.set(title="Share of each expert", ylabel="share of all selections", ylim=(0, 1))
+
+
+def utilisation_of(view: LayerView) -> Figure | None:
+    """The load by step, where the run has a history."""
+    if not view.run.history:
+        return None
+    return utilisation(view.run.history, view.layer.num_experts, f"val_{view.prefix}")
+
+
+LAYER_FIGURES: LayerFigures = {"utilisation": utilisation_of}

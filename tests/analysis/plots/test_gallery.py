@@ -13,19 +13,33 @@ from matplotlib.image import imread
 from omegaconf import OmegaConf
 
 from moe_lab.analysis import collect
-from moe_lab.analysis.plots import draw_run, save, square_records
+from moe_lab.analysis.plots import draw_run, gallery, save, square_records
 from moe_lab.analysis.plots.architecture import architecture, parts
+from moe_lab.analysis.plots.gallery import layer_figures, modules, run_figures
 from moe_lab.analysis.plots.territories import SIDE, square
 from moe_lab.config.check import check_overrides
 from moe_lab.config.resolvers import register_resolvers
 from moe_lab.training.build import build_classifier
 from moe_lab.training.classifier import Classifier
 from tests.analysis.plots.made_up import history, many_images
+from tests.catalogue import tables_of
 
 Train = Callable[..., tuple[int, Path]]
 ALWAYS = {"architecture", "confusion", "reliability"}
 OF_A_LAYER = {"expert_classes", "routing", "gating_entropy", "gate_pca", "gate_tsne"}
 IMAGES = np.zeros((120, 1, 8, 8), np.uint8)
+
+
+def test_the_page_lists_every_figure_once() -> None:
+    page = Path(gallery.__file__).with_name("README.md").read_text()
+    (table,) = [own for own in tables_of(page) if own.about == "figure"]
+    assert sorted(table.options()) == sorted({**run_figures(), **layer_figures()})
+
+
+def test_no_two_files_offer_a_figure_of_the_same_name() -> None:
+    kinds = ("RUN_FIGURES", "LAYER_FIGURES")
+    stems = [stem for m in modules() for kind in kinds for stem in getattr(m, kind, {})]
+    assert len(stems) == len(set(stems))
 
 
 def build(*overrides: str) -> Classifier:
