@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
-from moe_lab.sweeps.studies.markdown import answer_paragraph, measured, rows_table
+import pytest
+
+from moe_lab.sweeps.studies.markdown import answer_paragraph, measured, page, rows_table
+from moe_lab.sweeps.studies.study_file import study_names
+
+PUBLISHED = sorted((Path(__file__).parents[3] / "outputs" / "published").glob("*.json"))
 
 ROW: dict[str, Any] = {
     "label": "dense", "published": None, "params_total": 1000.0, "params_active": 500.0,
@@ -74,3 +81,16 @@ def test_the_conditions_name_data_budget_machine_and_other_work() -> None:
         "- Hardware: P, 2 cores, 1 thread; torch 2.",
         "- Commit: not known.",
     ]
+
+
+@pytest.mark.parametrize("path", PUBLISHED, ids=lambda path: path.stem)
+def test_a_published_page_says_what_its_numbers_say(path: Path) -> None:
+    result = json.loads(path.read_text())
+    assert result["study"] == path.stem
+    assert path.stem in study_names()
+    assert path.with_suffix(".md").read_text() == page(result, path.stem)
+    assert path.with_suffix(".png").read_bytes()[1:4] == b"PNG"
+
+
+def test_there_are_published_pages() -> None:
+    assert len(PUBLISHED) >= 6
