@@ -16,6 +16,8 @@ TABLES = {
     "moe_lab/losses/README.md": ("loss", "loss.terms."),
     "moe_lab/data/README.md": ("dataset",),
     "moe_lab/networks/README.md": ("backbone",),
+    "moe_lab/sweeps/README.md": ("study",),
+    "conf/experiment/README.md": ("experiment",),
     "moe_lab/training/README.md": (
         "optimizer", "scheduler", "trainer", "callbacks", "logger", "debug",
     ),
