@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from moe_lab.comparison.measure import MEASURES, Measure
+from moe_lab.comparison.measure import Measure, read_measure
 from moe_lab.comparison.pareto import COSTS, pareto_front
 from moe_lab.comparison.runs import Group, LeftOut, find_runs, group_runs
 from moe_lab.comparison.statistics import LEVEL, Estimate, estimate
@@ -50,7 +50,7 @@ def compare_runs(
 
     ConfigError where no run is finished, the data differ, or the baseline is not there.
     """
-    measure = MEASURES[by]
+    measure = read_measure(by)
     runs, left_out = find_runs(patterns)
     if not runs:
         reasons = "; ".join(f"{found.path}: {found.reason}" for found in left_out[:5])
@@ -58,7 +58,7 @@ def compare_runs(
     measured = [run for run in runs if run.summary.get(by) is not None]
     left_out += [LeftOut(r.path, f"there is no {by} in it") for r in runs if r not in measured]
     if not measured:
-        raise ConfigError(f"no run has a {by}", "another measure: " + ", ".join(MEASURES))
+        raise ConfigError(f"no run has a {by}", "another measure, see conf/compare.yaml")
     groups, repeated = group_runs(measured)
     verdicts = judge(choose_pairs(groups, baseline), measure, level, match_answers)
     return Comparison(

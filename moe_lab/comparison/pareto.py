@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-COSTS = {
-    "params_total": "total parameters",
-    "params_active": "active parameters",
-    "flops_per_image": "active FLOPs",
-    "train_seconds": "training seconds",
-}
+from moe_lab.metrics.registry import costs
+
+COSTS = costs()
 
 
 def pareto_front(costs: Sequence[float | None], scores: Sequence[float]) -> list[bool | None]:

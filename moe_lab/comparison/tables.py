@@ -64,7 +64,6 @@ def _verdict_numbers(verdict: Verdict) -> dict[str, Any]:
 def group_texts(comparison: Comparison, commands: bool = True) -> pd.DataFrame:
     """A row a group, to be read; a star marks a cost at which no group is better."""
     measure = comparison.measure
-    name = f"{measure.name}, %" if measure.unit == "points" else f"{measure.name}, {measure.unit}"
 
     def texts(row: Row) -> dict[str, str]:
         found = row.estimate
@@ -72,7 +71,7 @@ def group_texts(comparison: Comparison, commands: bool = True) -> pd.DataFrame:
         shown = {
             "group": row.group.label,
             "seeds": str(found.n),
-            name: measure.show(found.mean) + sd,
+            measure.heading: measure.show(found.mean) + sd,
             f"{100 * comparison.level:g} % interval": measure.show_interval(found.interval) or "-",
             **{COSTS[key]: cost_text(row, key) for key in COSTS},
         }
@@ -93,6 +92,7 @@ def cost_text(row: Row, key: str) -> str:
 def pair_texts(comparison: Comparison) -> pd.DataFrame:
     """A row a pair, to be read: the difference and its p values."""
     measure = comparison.measure
+    heading = f"difference, {measure.unit}" if measure.unit else "difference"
 
     def p_text(p: float | None) -> str:
         return "-" if p is None else show_p(p).removeprefix("p ").removeprefix("= ")
@@ -102,7 +102,7 @@ def pair_texts(comparison: Comparison) -> pd.DataFrame:
             "first": verdict.first.label,
             "second": verdict.second.label,
             "seeds": str(verdict.difference.n),
-            f"difference, {measure.unit}": measure.show(verdict.difference.mean),
+            heading: measure.show(verdict.difference.mean),
             "interval": measure.show_interval(verdict.difference.interval) or "-",
             "t test": p_text(verdict.difference.p_value),
             "Holm": p_text(verdict.p_adjusted),

@@ -116,7 +116,7 @@ class Sentence:
         return " ".join(word for word in words if word) + f" ({self.basis()})"
 
     def size(self, mean: float, interval: Interval | None) -> str:
-        shown = f"{self.measure.show(mean)} {self.measure.unit}"
+        shown = self.measure.show_difference(mean)
         return f"{shown} {self.measure.show_interval(interval)}" if interval else f"{shown} exactly"
 
     def basis(self) -> str:

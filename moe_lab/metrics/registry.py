@@ -113,8 +113,8 @@ def kept_values() -> dict[str, str]:
 
 
 def costs() -> dict[str, str]:
-    """What a run costs, by the name in its summary, with the label."""
-    return {m.name: m.label for m in METRICS if m.group == "cost" and m.better == "lower"}
+    """What a run costs, by the name in its summary, with the heading of its column."""
+    return {m.name: m.heading for m in METRICS if m.group == "cost" and m.better == "lower"}
 
 
 def shown_in(place: Place, record: Mapping[str, object]) -> Iterator[Recorded]:

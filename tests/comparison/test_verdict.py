@@ -9,13 +9,14 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from moe_lab.comparison.measure import MEASURES
+from moe_lab.comparison.measure import Measure, read_measure
 from moe_lab.comparison.runs import Group
 from moe_lab.comparison.statistics import mcnemar
 from moe_lab.comparison.verdict import Verdict, judge, show_p
+from moe_lab.errors import ConfigError
 
 MakeGroup = Callable[..., Group]
-ACCURACY, LOSS = MEASURES["test_accuracy"], MEASURES["test_loss"]
+ACCURACY, LOSS = Measure("test_accuracy"), Measure("test_loss")
 DENSE = [0.966, 0.968, 0.967, 0.969, 0.970]
 
 
@@ -55,6 +56,23 @@ def test_no_evidence_is_said_as_such_with_the_cost_ratio(group: MakeGroup) -> No
         "no evidence of a difference between a and b (the first with 3 times the active FLOPs): "
         "0.00 points [-0.12, 0.12] (5 paired seeds, p = 1.00)"
     )
+
+
+def test_any_number_with_a_better_direction_can_be_compared(group: MakeGroup) -> None:
+    measure = read_measure("load_cv")  # of which less is better, and which has no unit
+    low = group("even", {0: 0.1, 1: 0.2, 2: 0.15}, key="load_cv")
+    high = group("uneven", {0: 0.9, 1: 1.0, 2: 0.95}, key="load_cv")
+    (verdict,) = judge([(low, high)], measure)
+    assert verdict.winner is low
+    assert verdict.sentence.startswith("even beats uneven by 0.800 exactly (3 paired seeds")
+    assert measure.heading == "load variation"
+    assert Measure("val_loss").heading == "validation loss, nats"
+
+
+@pytest.mark.parametrize("key", ["accuracy", "train_loss", "experts_per_image", "test_accurracy"])
+def test_what_no_run_could_be_judged_by_is_refused(key: str) -> None:
+    with pytest.raises(ConfigError, match="says nothing that runs could be compared by"):
+        read_measure(key)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from moe_lab.comparison.measure import MEASURES
+from moe_lab.comparison.measure import Measure
+from moe_lab.comparison.pareto import COSTS
 from moe_lab.comparison.recipe import Recipe
 from moe_lab.comparison.runs import Group, Run, refuse_mixed_data
 from moe_lab.comparison.statistics import estimate
@@ -17,8 +18,6 @@ from moe_lab.sweeps.studies.forward_time import forward_seconds
 from moe_lab.sweeps.studies.rank_correlation import relate
 from moe_lab.sweeps.studies.work_list import Done, StudyRun
 from moe_lab.training.run_directory import RunDirectory
-
-MEAN_COSTS = ("params_total", "params_active", "flops_per_image", "train_seconds")
 
 # Words that say where a run is made, and not what it comes to.
 PLACE_WORDS = ("dataset.root=", "callbacks=", "trainer.accelerator=", "trainer=cpu", "trainer=gpu")
@@ -85,7 +84,7 @@ def digest_row(part: StudyPart, row: StudyRow, group: Group) -> dict[str, Any]:
         "mean": found.mean,
         "sd": found.sd,
         "interval": [found.interval.low, found.interval.high] if found.interval else None,
-        **{cost: group.mean(cost) for cost in MEAN_COSTS},
+        **{cost: group.mean(cost) for cost in COSTS},
         "columns": {key: group.mean(key) for key in part.columns},
     }
 
@@ -119,9 +118,7 @@ def conditions(done: Done) -> dict[str, Any]:
 def answers(contrasts: Sequence[Contrast], groups: dict[str, Group]) -> list[dict[str, Any]]:
     """A verdict for each contrast whose rows have runs; p values are corrected over all of them."""
     asked = [c for c in contrasts if c.first in groups and c.second in groups]
-    verdicts = judge(
-        [(groups[c.first], groups[c.second]) for c in asked], MEASURES["test_accuracy"]
-    )
+    verdicts = judge([(groups[c.first], groups[c.second]) for c in asked], Measure("test_accuracy"))
     found = []
     for contrast, verdict in zip(asked, verdicts, strict=True):
         interval = verdict.difference.interval
