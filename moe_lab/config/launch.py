@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
+import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -165,9 +168,21 @@ def with_exit_code(name: str, work: Callable[[], int]) -> int:
 
 
 def print_error(program: str, error: UserError) -> None:
-    """One screen on stderr, without a traceback."""
-    text = "\n".join(error.lines())
+    """One screen on stderr, without a traceback; folded to the width of a terminal."""
+    lines = error.lines()
+    if sys.stderr.isatty():
+        lines = [folded(line, shutil.get_terminal_size().columns) for line in lines]
+    text = "\n".join(lines)
     print(f"\n{program}: error\n\n{text}\n", file=sys.stderr, flush=True)
+
+
+def folded(line: str, width: int) -> str:
+    """A line on as many as it needs, the others below the text behind its label."""
+    margin = re.match(r"\s*(?:\w+:\s+)?", line)
+    indent = " " * (margin.end() if margin else 0)
+    return textwrap.fill(
+        line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
 
 
 def check_folder(path: Path, key: str) -> None:

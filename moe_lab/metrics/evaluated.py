@@ -68,7 +68,8 @@ EVALUATION = (
         panel="Load variation", kept="max", shown=("epoch", "summary", "layer", "curves"),
     ),
     routed(
-        name="max_load_share", label="largest load share", unit="%", better="lower", form=".1f",
+        name="max_load_share", label="largest load share", short="max load", unit="%",
+        better="lower", form=".1f",
         meaning="of all computed (image, expert) pairs, those of the busiest expert",
         formula="max_e load_e / sum_e load_e",
         panel="Largest load share", kept="max", shown=("summary", "layer", "curves"),
@@ -79,7 +80,8 @@ EVALUATION = (
         formula="E max_e load_e / sum_e load_e", source="Shazeer et al. 2017, table 6",
     ),
     routed(
-        name="dead_experts", label="dead experts", unit="experts", better="lower", form=".0f",
+        name="dead_experts", label="dead experts", short="dead", unit="experts", better="lower",
+        form=".0f",
         meaning="experts with less than 1 % of a fair share",
         formula="#{e: load_e < 0.01 sum_e load_e / E}",
         panel="Dead experts", kept="max", shown=("summary", "layer"),
@@ -96,12 +98,12 @@ EVALUATION = (
         source="Shazeer et al. 2017, equations 6 and 7",
     ),
     routed(
-        name="routing_entropy", label="routing entropy H_s", unit=BITS,
+        name="routing_entropy", label="routing entropy H_s", short="H_s", unit=BITS,
         meaning="mean entropy of an image's weights; 0: one expert each",
         formula="H_s = mean_b H(w_b)", panel="Entropies", shown=("summary", "layer", "curves"),
     ),
     routed(
-        name="usage_entropy", label="usage entropy H_u", unit=BITS,
+        name="usage_entropy", label="usage entropy H_u", short="H_u", unit=BITS,
         meaning="entropy of the summed weights; at most log2 of the number of experts",
         formula="H_u = H(mean_b w_b)", panel="Entropies", shown=("summary", "layer", "curves"),
     ),
@@ -132,13 +134,14 @@ EVALUATION = (
         panel="Dropped tokens", shown=("layer",),
     ),
     divided(
-        name="mutual_information", label="information I(E;Y)", unit=BITS, better="higher",
+        name="mutual_information", label="information I(E;Y)", short="I(E;Y)", unit=BITS,
+        better="higher",
         meaning="what the first expert tells about the true class, less what it would by chance",
         formula="H(E) + H(Y) - H(E, Y) - null", source="Vinh, Epps and Bailey 2010",
         panel="Information I(E;Y)", kept="max", shown=("summary", "layer", "curves"),
     ),
     divided(
-        name="mutual_information_null", label="information by chance", unit=BITS,
+        name="mutual_information_null", label="information by chance", short="by chance", unit=BITS,
         meaning="what a random router of the same load would show",
         formula="mean of H(E) + H(Y) - H(E, Y) over tables with the same margins",
         source="Patefield 1981", panel="Information I(E;Y)", shown=("layer",),

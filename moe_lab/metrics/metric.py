@@ -75,9 +75,14 @@ class Metric:
 
     @property
     def heading(self) -> str:
-        """The label of a column whose cells leave the unit out."""
-        named = not self.unit or self.unit in self.label
-        return self.label if named else f"{self.label}, {self.unit}"
+        """The label of a narrow column whose cells leave the unit out."""
+        name = self.short or self.label
+        return name if self.names_unit else f"{name}, {self.unit}"
+
+    @property
+    def names_unit(self) -> bool:
+        """Whether the label goes without a unit behind the value."""
+        return not self.unit or self.unit in self.label
 
     def number(self, value: float) -> str:
         """The value in its unit, without it."""
@@ -89,8 +94,7 @@ class Metric:
 
     def show(self, value: float) -> str:
         """The value with its unit, unless the label names that."""
-        named = self.heading == self.label
-        return self.number(value) if named else f"{self.number(value)} {self.unit}"
+        return self.number(value) if self.names_unit else f"{self.number(value)} {self.unit}"
 
     def score(self, value: float) -> float:
         """The value such that more is better."""

@@ -75,7 +75,8 @@ def print_layers(rows: Sequence[tuple[str, ...]]) -> None:
     """The routing of each layer, without the columns that nothing was measured for."""
     if not rows:
         return
-    table = Table("routed layer", title="routing, layer by layer", title_justify="left")
+    print("routing, layer by layer")
+    table = Table("layer")
     cells = list(zip(*rows, strict=True))
     shown = [any(column) for column in cells[1:]]
     for metric, wanted in zip(LAYER_METRICS, shown, strict=True):
@@ -87,11 +88,15 @@ def print_layers(rows: Sequence[tuple[str, ...]]) -> None:
 
 
 def summary_rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
-    """The lines of the final table; what was not measured is left out."""
-    rows = [
-        (found.label, found.metric.show(summary[found.key]))
+    """The lines of the final table, the test first; what was not measured is left out."""
+    measured = [
+        found
         for found in shown_in("summary", summary)
         if not found.layer and summary[found.key] is not None
+    ]
+    rows = [
+        (found.label, found.metric.show(summary[found.key]))
+        for found in sorted(measured, key=lambda found: found.split != "test")
     ]
     return [*rows, ("data", f"{summary.get('dataset')} ({summary.get('data_fingerprint')})")]
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from moe_lab.config.check import check_line
+from moe_lab.config.launch import folded
 from moe_lab.config.typed import from_here, line_that_goes_on, shell_line
 
 
@@ -52,3 +53,13 @@ def test_a_path_below_the_current_folder_is_shown_without_it(
     monkeypatch.chdir(tmp_path)
     assert from_here(tmp_path / "outputs" / "a") == "outputs/a"
     assert from_here("/elsewhere/a") == "/elsewhere/a"
+
+
+def test_an_error_is_folded_below_the_text_behind_its_label() -> None:
+    line = "  do:       lower optimizer.lr, or set trainer.gradient_clip_val=1"
+    assert folded(line, 40).splitlines() == [
+        "  do:       lower optimizer.lr, or set",
+        "            trainer.gradient_clip_val=1",
+    ]
+    path = "  wrong:    " + "/folder" * 20
+    assert folded(path, 40).splitlines()[-1].strip() == "/folder" * 20  # may still be copied

@@ -11,7 +11,7 @@ from typing import Any
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
-from moe_lab.metrics.registry import Recorded, shown_in
+from moe_lab.metrics.registry import SPLITS, Recorded, shown_in
 from moe_lab.training.callbacks.live_bar import LiveBar
 from moe_lab.training.pace import Pace, batches_done, batches_of_run, clock_time
 
@@ -62,15 +62,17 @@ class ProgressLines(Callback):
         ]
         cells = [("epoch", epoch), *shown, ("time", seconds), ("left", left)]
         headings = [heading for heading, _ in cells]
+        widths = [max(8 if "%" in text else 7, len(heading)) for heading, text in cells]
         if headings != self._headings:  # not all is measured after every epoch
             self._headings = headings
-            print(row(headings), flush=True)
-        print(row([text for _, text in cells], headings), flush=True)
+            print(row(headings, widths), flush=True)
+        print(row([text for _, text in cells], widths), flush=True)
 
 
 def of_epoch(recorded: Mapping[str, float]) -> list[Recorded]:
-    """What of the recorded numbers is shown after an epoch."""
-    return [found for found in shown_in("epoch", recorded) if not found.layer]
+    """What of the recorded numbers is shown after an epoch: by split, and the losses first."""
+    found = [found for found in shown_in("epoch", recorded) if not found.layer]
+    return sorted(found, key=lambda f: (list(SPLITS).index(f.split), f.metric.unit != "nats"))
 
 
 def epoch_values(recorded: Mapping[str, float]) -> str:
@@ -78,7 +80,6 @@ def epoch_values(recorded: Mapping[str, float]) -> str:
     return "  ".join(f"{found.key} {recorded[found.key]:.4f}" for found in of_epoch(recorded))
 
 
-def row(cells: Sequence[str], headings: Sequence[str] | None = None) -> str:
+def row(cells: Sequence[str], widths: Sequence[int]) -> str:
     """One line of the table of epochs, which has 80 columns at most; cells are right-aligned."""
-    widths = [max(7, len(heading)) for heading in headings or cells]
     return "  ".join(text.rjust(width) for text, width in zip(cells, widths, strict=True))

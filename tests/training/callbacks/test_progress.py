@@ -86,10 +86,10 @@ def test_rows_fit_80_columns_and_count_epochs_from_1(capsys: pytest.CaptureFixtu
         lines.on_train_epoch_end(trainer, None)  # type: ignore[arg-type]
     heading, first, second = capsys.readouterr().out.splitlines()
     assert max(map(len, (heading, first, second))) <= 80
-    wanted = "epoch train loss train acc val acc val loss load CV time left"
+    wanted = "epoch train loss train acc val loss val acc load CV time left"
     assert " ".join(heading.split()) == wanted
     # 99 epochs in 2 h, so 101 take 2:02:25; 100 in 4 h leave as much again.
-    assert " ".join(first.split()) == "99/200 2.0893 48.15 % 98.33 % 1.1860 0.074 0.0 s 2:02:25"
+    assert " ".join(first.split()) == "99/200 2.0893 48.15 % 1.1860 98.33 % 0.074 0.0 s 2:02:25"
     assert second.split()[0] == "100/200"
     assert second.split()[-1] == "4:00:00"
 
