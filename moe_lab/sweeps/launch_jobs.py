@@ -61,7 +61,7 @@ def train_in_sweep(
         if not is_mine or recorded_state(folder).status in ("done", "pruned"):
             return None
         if heading:
-            console.say(f"\n{heading}")
+            console.say(heading)
         # torch and lightning take seconds to import: not before there is something to train.
         from moe_lab.analysis.ending import print_verdict
         from moe_lab.analysis.page import write_report

@@ -13,6 +13,7 @@ from typing import Any
 from moe_lab.config.check import check_line
 from moe_lab.config.compose import Composition
 from moe_lab.config.launch import Line, check_folder, with_exit_code
+from moe_lab.config.typed import from_here
 from moe_lab.errors import ConfigError
 from moe_lab.sweeps import table
 from moe_lab.sweeps.jobs import Job, write_record
@@ -77,6 +78,7 @@ def run_sweep(jobs: Sequence[Job], sweep: Path, hydra_words: Sequence[str]) -> i
         raise ConfigError(f"run_dir={sweep} holds a search", "a folder of the sweep's own")
     before = table.read_states(sweep, jobs)
     write_record(sweep, jobs)
+    console.say(f"sweep of {len(before)} jobs: {from_here(sweep)}\n")
     try:
         code = launch_jobs(jobs, sweep, hydra_words)
     except Stopped as stop:
