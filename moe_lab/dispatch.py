@@ -5,9 +5,6 @@ Follows the sorted dropless dispatch of MegaBlocks (arXiv 2211.15841), without i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -15,20 +12,6 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
-
-_KEEPS_ALL_PAIRS: ContextVar[bool] = ContextVar("keeps_all_pairs", default=False)
-
-
-@contextmanager
-def all_pairs() -> Iterator[None]:
-    """Within, a plan keeps pairs of weight 0 too, so that its sizes do not depend on the data, as
-    torch.vmap asks. The sums are the same.
-    """
-    token = _KEEPS_ALL_PAIRS.set(True)
-    try:
-        yield
-    finally:
-        _KEEPS_ALL_PAIRS.reset(token)
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,8 +34,6 @@ class Plan:
     def from_weights(cls, weights: Tensor) -> Plan:
         """The plan whose pairs are the non-zero weights. [B, E] -> N pairs."""
         num_rows, num_experts = weights.shape
-        if _KEEPS_ALL_PAIRS.get():
-            return cls._dense(weights.t().reshape(-1), num_rows, num_experts)
         # Non-zeros of the transposed matrix come out sorted by expert: no sort is needed. Detached,
         # because which pairs there are has no gradient; that flows through `weight` below.
         pair = (weights.detach() != 0).t().reshape(-1).nonzero().view(-1)  # [N] expert * B + row

@@ -71,7 +71,6 @@ def study_line(typed: Sequence[str]) -> int:
             config.seeds or (study.quick.seeds if config.quick else study.seeds),
             tuple(shared),
             tuple(typed),
-            together=config.together,
             publish=config.publish,
             plan=config.plan,
         )

@@ -115,10 +115,6 @@ def make_notes(groups: Sequence[Group], level: float) -> list[str]:
     if len(processors) > 1:
         named = ", ".join(sorted(processors))
         notes.append(f"Training seconds were measured on different hardware: {named}.")
-    shared = [g.label for g in groups if any(r.summary.get("seeds_together") for r in g.runs)]
-    if shared and len(shared) < len(groups):
-        named = "; ".join(shared)
-        notes.append(f"Training seconds shared by seeds that were trained together: {named}.")
     inexact = [group.label for group in groups if not group.recipe.exact]
     if inexact:
         notes.append(

@@ -89,11 +89,6 @@ COSTS = (
         formula="images / train_seconds", shown=("summary",),
     ),
     Metric(
-        name="seeds_together", label="seeds trained together", form="d", group="cost",
-        meaning="seeds that shared this training; its time is one's part of theirs",
-        formula="count",
-    ),
-    Metric(
         name="seed", label="seed", form="d", group="trainer", formula="the setting seed",
         meaning="decides initial weights, order of images, augmentation and noise",
     ),

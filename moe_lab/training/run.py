@@ -57,7 +57,7 @@ class TrainingRun:
 
     With `resume` a run that is done is left as it is, an interrupted one goes on after its last
     epoch, one that failed or has no whole epoch starts again. `examine` is step 4. `callbacks` come
-    before those of the configuration. `notes` are for whoever runs it to say more in the summary.
+    before those of the configuration. `after` builds the page about the folder that is left.
     """
 
     def __init__(
@@ -78,7 +78,6 @@ class TrainingRun:
         self.stopwatch = Stopwatch()
         self.loggers: list[Any] = []
         self.plain: dict[str, Any] = {}
-        self.notes: dict[str, Any] = {}
 
     def run(self) -> dict[str, Any]:
         """The summary of the run, or of the one that was done before; raises Interrupted after a
@@ -175,7 +174,7 @@ class TrainingRun:
         spent = self.costs(classifier)
         for logger in self.loggers:
             logger.log_metrics(spent, trainer.global_step)
-        summary = {**self.identity(status), **measured, **spent, **self.notes}
+        summary = {**self.identity(status), **measured, **spent}
         if ended is not None:
             summary["stopped"] = ended.stop_reason
         self.directory.write_json(self.directory.summary, summary)

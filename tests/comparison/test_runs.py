@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from moe_lab.comparison.comparison import make_notes
-from moe_lab.comparison.runs import Group, find_runs, group_runs
+from moe_lab.comparison.runs import find_runs, group_runs
 from moe_lab.errors import ConfigError
 
 Record = Callable[..., Path]
@@ -122,13 +121,3 @@ def test_runs_on_different_data_are_never_compared(record: Record, tmp_path: Pat
         group_runs(find_runs([tmp_path])[0])
     assert "aaaa (mnist: 1 run, such as" in caught.value.wrong
     assert "bbbb (cifar10: 1 run, such as" in caught.value.wrong
-
-
-def test_shared_training_seconds_are_said_beside_those_of_single_runs(
-    group: Callable[..., Group],
-) -> None:
-    together = group("together", {0: 0.9, 1: 0.8}, seeds_together=2)
-    alone = group("alone", {0: 0.9, 1: 0.8})
-    said = "Training seconds shared by seeds that were trained together: together."
-    assert said in make_notes([together, alone], 0.95)
-    assert said not in make_notes([together], 0.95)

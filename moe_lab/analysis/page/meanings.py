@@ -18,7 +18,6 @@ MEANINGS = {
     "flops_per_image": "floating-point operations of one answer, counted while it runs",
     "train_seconds": "in training steps, without validation",
     "images_per_second": "in training",
-    "seeds_together": "seeds that shared this training; its time is one's part of theirs",
     "load_cv": "spread of the experts' loads over their mean; 0: all equal",
     "token_cv": "as load_cv, in tokens instead of images",
     "dropped_share": "of all (token, expert) pairs, those for which the expert had no room",

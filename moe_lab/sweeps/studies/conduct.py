@@ -41,7 +41,6 @@ class StudyRequest:
     seeds: int
     shared: tuple[str, ...]  # words of the training command for every run
     typed: tuple[str, ...]  # the words behind `python -m moe_lab study`
-    together: bool = True
     publish: bool = False
     plan: bool = False
 
@@ -97,7 +96,7 @@ def answer_study(request: StudyRequest) -> int:
                 "one process for each folder",
                 "wait for it, or type another out=FOLDER",
             )
-        done, failed = train_all(runs, together=request.together)
+        done, failed = train_all(runs)
         return finish_study(request, done, failed)
 
 

@@ -9,7 +9,6 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from moe_lab.comparison.runs import Run
 from moe_lab.sweeps import line
@@ -19,30 +18,15 @@ from moe_lab.training.status import Stopped, recorded_state
 
 
 def train_all(
-    todo: Sequence[StudyRun], report: Callable[[str], None] = print, together: bool = True
+    todo: Sequence[StudyRun], report: Callable[[str], None] = print
 ) -> tuple[list[tuple[StudyRun, Run]], list[StudyRun]]:
-    """The finished runs of a study, and those that failed; Stopped where a signal came.
-
-    With `together` all seeds of a row that are still to do are trained at once, where that is
-    possible and faster.
-    """
+    """The finished runs of a study, and those that failed; Stopped where a signal came."""
     done: list[tuple[StudyRun, Run]] = []
     failed: list[StudyRun] = []
-    tried: set[Path] = set()  # folders of rows
-    new: set[Path] = set()  # folders of runs that were not there before
     started = time.perf_counter()
     for place, run in enumerate(todo, start=1):
-        found = run.finished
-        row = run.folder.parent
-        if found is None and together and row not in tried:
-            tried.add(row)
-            seeds = [r for r in todo if r.folder.parent == row and r.finished is None]
-            if len(seeds) > 1:
-                report(f"{run.part.name}: {run.row.label}, {train_seeds(seeds)}")
-                new |= {r.folder for r in seeds}
-                found = run.finished
-        reused = found is not None and run.folder not in new
-        found = found or train(run)
+        before = run.finished
+        found = before or train(run)
         label = f"[{place}/{len(todo)}] {run.part.name}: {run.row.label}, seed {run.seed}"
         if found is None:
             failed.append(run)
@@ -50,7 +34,7 @@ def train_all(
             continue
         done.append((run, found))
         accuracy = 100 * float(found.summary["test_accuracy"])
-        elapsed = "done before" if reused else f"{time.perf_counter() - started:.0f} s so far"
+        elapsed = "done before" if before else f"{time.perf_counter() - started:.0f} s so far"
         report(f"{label}: {accuracy:.2f} % ({elapsed})")
     return done, failed
 
@@ -70,25 +54,6 @@ def train(run: StudyRun) -> Run | None:
     if finished is None:
         print(said.getvalue(), file=sys.stderr)
     return finished
-
-
-def train_seeds(seeds: Sequence[StudyRun]) -> str:
-    """Train several seeds of one row at once where that is possible and faster; what came of it."""
-    from moe_lab.training.seeds import train_together
-
-    for run in seeds:
-        begin_anew(run)
-    said = io.StringIO()
-    try:
-        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
-            outcome = train_together([run.line for run in seeds])
-    finally:  # what a refused or stopped attempt leaves is no run to go on with
-        for run in seeds:
-            if run.finished is None:
-                begin_anew(run)
-    if outcome.refused is not None:
-        return f"one seed after the other: {outcome.refused}"
-    return f"{len(seeds)} seeds together: {outcome.speed}"
 
 
 def begin_anew(run: StudyRun) -> None:

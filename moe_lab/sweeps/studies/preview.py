@@ -40,6 +40,7 @@ def preview(runs: Sequence[StudyRun]) -> int:
         )  # fmt: skip
     Console().print(table)
     missing = sum(run.finished is None for run in runs)
-    print(f"{missing} of {len(runs)} runs are left: {duration(seconds)} on this machine, one after "
-          "the other; seeds that are trained together take less", flush=True)  # fmt: skip
+    print(
+        f"{missing} of {len(runs)} runs are left: {duration(seconds)} on this machine", flush=True
+    )
     return 2 if refused else 0
