@@ -8,14 +8,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from lightning import Callback, Trainer, seed_everything
 from omegaconf import DictConfig
 
 from moe_lab.data import ImageData
-from moe_lab.models import costs
 from moe_lab.training import build, resume
-from moe_lab.training.callbacks import Stopwatch, stopped_by
+from moe_lab.training.callbacks import Stopwatch
 from moe_lab.training.checkpoints import load_weights
 from moe_lab.training.classifier import Classifier
 from moe_lab.training.compiling import compile_model
@@ -25,7 +23,8 @@ from moe_lab.training.loggers import JSONLinesLogger
 from moe_lab.training.loggers.wandb import finish_run
 from moe_lab.training.ranks import is_first_process
 from moe_lab.training.resume import plain
-from moe_lab.training.run_directory import RunDirectory, config_hash
+from moe_lab.training.run_directory import RunDirectory
+from moe_lab.training.summary import costs_of, ending_of, identity_of
 from moe_lab.training.warm_start import freeze, start_from
 
 log = logging.getLogger("moe_lab")
@@ -84,8 +83,9 @@ class TrainingRun:
         signal.
         """
         build.fill_in_data(self.config, self.data)
+        self.plain = plain(self.config)
         if self.resume and self.directory.config.is_file():
-            summary = resume.done_before(self.directory, plain(self.config))
+            summary = resume.done_before(self.directory, self.plain)
             if summary is not None:
                 return summary
             self.checkpoint = resume.go_on_from(self.directory)
@@ -96,16 +96,16 @@ class TrainingRun:
             classifier, trainer = self.build()
             stopped = self.fit(trainer, classifier)
             summary = self.summarise(stopped, trainer, classifier)
+            self.report()
             exit_code = stopped  # only now: a failure in the test is a failure of the run
-            if stopped:
-                raise Interrupted(stopped, summary)
-            return summary
         finally:
             for logger in self.loggers:
                 finish_run(logger, exit_code)
+        if stopped:
+            raise Interrupted(stopped, summary)
+        return summary
 
     def record_start(self) -> None:
-        self.plain = plain(self.config)
         self.directory.write_config(self.plain)
         about = {
             "name": self.data.name,
@@ -120,7 +120,7 @@ class TrainingRun:
         batches = len(self.data.loader("train"))
         length = build.training_length(self.config, batches)
         classifier = build.build_classifier(self.config, length)
-        self.start(classifier)
+        self.take_over(classifier)
         self.loggers = [
             JSONLinesLogger(self.directory.metrics),
             *build.build_loggers(self.config),
@@ -136,7 +136,7 @@ class TrainingRun:
             compile_model(classifier.model, trainer.strategy.root_device)
         return classifier, trainer
 
-    def start(self, classifier: Classifier) -> None:
+    def take_over(self, classifier: Classifier) -> None:
         """Take over weights of earlier runs and freeze what is not to learn."""
         runs, frozen = as_list(self.config.init_from), as_list(self.config.freeze)
         if runs:
@@ -160,25 +160,21 @@ class TrainingRun:
 
     def summarise(self, stopped: int, trainer: Trainer, classifier: Classifier) -> dict[str, Any]:
         """Write down what came out; `stopped` is the exit code of a signal, or 0."""
-        ended = stopped_by(trainer.callbacks)  # type: ignore[attr-defined]
-        status = "interrupted" if stopped else ended.status_if_stopped if ended else "done"
+        ending = ending_of(trainer, stopped)
         best = self.directory.checkpoint("best")
-        measured: dict[str, Any] = {}
         if best.is_file():
             load_weights(classifier, best)
-        if status == "done":
-            measured = self.evaluate(trainer, classifier)
+        if ending["status"] == "done":
+            measured = self.examine(trainer, classifier, self.data, self.directory)
         else:
             seen = trainer.callback_metrics
             measured = {k: float(seen[k]) for k in ("val_accuracy", "val_loss") if k in seen}
-        spent = self.costs(classifier)
+        spent = costs_of(classifier, self.data, self.stopwatch)
         for logger in self.loggers:
             logger.log_metrics(spent, trainer.global_step)
-        summary = {**self.identity(status), **measured, **spent}
-        if ended is not None:
-            summary["stopped"] = ended.stop_reason
+        identity = identity_of(self.plain, self.choices, self.data)
+        summary = {**ending, **identity, **measured, **spent}
         self.directory.write_json(self.directory.summary, summary)
-        self.report()
         return summary
 
     def report(self) -> None:
@@ -192,37 +188,3 @@ class TrainingRun:
         except Exception:
             log.exception("report.html could not be built")
             print(f"report.html could not be built: see {self.directory.log}", flush=True)
-
-    def evaluate(self, trainer: Trainer, classifier: Classifier) -> dict[str, Any]:
-        """What the best weights are worth."""
-        return self.examine(trainer, classifier, self.data, self.directory)
-
-    def identity(self, status: str) -> dict[str, Any]:
-        """What the run was, whatever came out of it."""
-        return {
-            "status": status,
-            "run_name": self.config.run_name,
-            "run_dir": str(Path(self.config.run_dir)),
-            "seed": self.config.seed,
-            "config_hash": config_hash(self.plain),
-            "model": self.choices.get("model"),
-            "choices": self.choices,
-            "dataset": self.data.name,
-            "data_copy": self.data.copy,
-            "data_fingerprint": self.data.fingerprint,
-        }
-
-    def costs(self, classifier: Classifier) -> dict[str, Any]:
-        used = classifier.evaluation.used_share()
-        images, _ = next(iter(self.data.loader("val")))
-        model = classifier.to(images.device).model
-        with torch.random.fork_rng():
-            flops = costs.flops_per_image(classifier, images[:256])
-        return {
-            "epochs": self.stopwatch.epochs,
-            "params_total": costs.params_total(model),
-            "params_active": costs.params_active(model, used),
-            "flops_per_image": flops,
-            "train_seconds": self.stopwatch.train_seconds,
-            "images_per_second": self.stopwatch.images_per_second,
-        }

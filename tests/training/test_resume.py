@@ -94,7 +94,7 @@ def test_a_run_killed_in_its_test_after_stopping_early_trains_no_further(
 
     _, whole = train("-m", *early)
     with monkeypatch.context() as patch:
-        patch.setattr("moe_lab.training.run.TrainingRun.evaluate", killed)
+        patch.setattr("moe_lab.training.run.TrainingRun.summarise", killed)
         with pytest.raises(Killed):
             train("-m", *early, "run_dir=killed")
     assert train("-m", *early, "run_dir=killed")[0] == 0
