@@ -91,6 +91,14 @@ ADDITIONS = {
         "models", "Add a model", "model=residual_mixture", ("", "router=relu loss=specialised"),
         f"{FILES} residual_mixture",
     ),
+    "metric": Addition(
+        "moe_lab/metrics/README.md",
+        "Add a metric",
+        ("train --help", f"train {TINY} {SHORT} model=standard run_dir=run_metric"),
+        says="effective experts per image",
+        writes="run_metric/summary.json",
+        tests="tests/metrics/test_registry.py -k readme or nothing_but_python or taken_apart",
+    ),
     "figure": Addition(
         "moe_lab/analysis/plots/README.md",
         "Add a figure",
@@ -145,7 +153,8 @@ def test_a_recipe_takes_two_new_files_at_most_and_one_edited(kind: str) -> None:
     recipe = ADDITIONS[kind].recipe
     assert 1 <= len(recipe.files) <= 2
     assert not any((ROOT / path).exists() for path in recipe.files)
-    assert recipe.rows  # all of them in the one README that has been read
+    # The edited file is the README that has been read: rows of its tables, or all of them.
+    assert recipe.rows or kind == "metric"
 
 
 @pytest.mark.parametrize("kind", ADDITIONS)
@@ -154,7 +163,11 @@ def test_what_a_recipe_makes_is_listed_sound_and_trainable(kind: str, checkout: 
     for path, content in addition.recipe.files.items():
         (checkout / path).write_text(content)
     readme = checkout / addition.readme
-    readme.write_text(with_rows(readme.read_text(), addition.recipe.rows))
+    text = with_rows(readme.read_text(), addition.recipe.rows)
+    if kind == "metric":  # whose tables a command prints
+        start = text.index("## `SPLIT/`")
+        text = text[:start] + run(checkout, "-m", "moe_lab.metrics.registry")
+    readme.write_text(text)
     assert addition.says in run(checkout, "-c", COMMANDS, *addition.lines)
     assert (checkout / addition.writes).is_file()
     files, _, names = addition.tests.partition(" -k ")

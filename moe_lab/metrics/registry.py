@@ -9,12 +9,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 
-from moe_lab.metrics.evaluated import EVALUATION
+from moe_lab.metrics.entries import further_entries
+from moe_lab.metrics.entries.evaluated import EVALUATION
+from moe_lab.metrics.entries.recorded import COSTS, HEALTH, LOSS_TERMS, TRAINING
 from moe_lab.metrics.metric import FAMILIES, OF_SPLIT, Metric, Place
-from moe_lab.metrics.recorded import COSTS, HEALTH, LOSS_TERMS, TRAINING
 
-# The order of tables; the first entry that matches a name describes it.
-METRICS: tuple[Metric, ...] = (*TRAINING, *EVALUATION, *COSTS, *LOSS_TERMS)
+# The order of tables; the first entry that matches a name describes it. Loss terms come last,
+# because a term may have any name.
+METRICS: tuple[Metric, ...] = (*TRAINING, *EVALUATION, *further_entries(), *COSTS, *LOSS_TERMS)
 STEP_TAG = "trainer/global_step"  # optimizer steps; what Lightning calls them on W&B
 SPLITS = {"train": "training", "val": "validation", "test": "test", "": ""}
 
