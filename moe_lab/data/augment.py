@@ -47,7 +47,7 @@ class Augment:
     def __call__(
         self, images: Tensor, generator: Generator, mirrored: Tensor | None = None
     ) -> Tensor:
-        """`mirrored` [B] bool says whose turn it is to be mirrored, for flip=alternating."""
+        """`mirrored` [B] bool says which images are mirrored, for flip=alternating."""
         if self.flip == "alternating":
             if mirrored is None:
                 raise ValueError("flip=alternating needs to know which images are mirrored")
@@ -70,7 +70,7 @@ class Augment:
         return Mix(self.mixup, self.cutmix) if self.mixup or self.cutmix else None
 
     def check_size(self, height: int, width: int) -> None:
-        """ValueError where images of this size cannot be augmented so."""
+        """ValueError where images of this size are too small for the augmentation."""
         least = min(height, width)
         if self.cutout > least:
             raise ValueError(f"cutout must be <= {least} for these images, got {self.cutout}")
@@ -83,8 +83,8 @@ class Augment:
 def random_shift(
     images: Tensor, pixels: int, generator: Generator, padding: Padding = "zeros"
 ) -> Tensor:
-    """Moves each image by -pixels..pixels along both axes; zeros, or the image mirrored at its
-    edge, come in (pad and crop).
+    """Shifts each image by -pixels..pixels along both axes and fills with zeros, or with the image
+    mirrored at its edge (pad and crop).
     """
     num_images, channels, height, width = images.shape
     draws = torch.randint(0, 2 * pixels + 1, (2, num_images), generator=generator)
@@ -106,8 +106,9 @@ def random_shift(
 
 
 def reflected(images: Tensor, pixels: int) -> Tensor:
-    """Continued beyond each edge by its mirror image without the edge itself, and one row more."""
-    # torch pads bytes so on some devices only, and float32 images are four times as large.
+    """Padded by its mirror image without the edge itself, and one row more at the bottom."""
+    # torch's reflection padding takes bytes on some devices only, and float32 images are four times
+    # as large.
     places = []
     for length, extra in ((images.shape[2], 1), (images.shape[3], 0)):
         place = torch.arange(-pixels, length + pixels + extra, device=images.device).abs()
@@ -128,7 +129,9 @@ def flip(images: Tensor, mirrored: Tensor) -> Tensor:
 
 
 def cutout(images: Tensor, size: int, generator: Generator) -> Tensor:
-    """Blackens one size x size square, wholly inside, at a random place of each image."""
+    """Sets one size x size square to 0 at a random place inside each image (DeVries & Taylor 2017,
+    who let it reach over the edge).
+    """
     num_images, _, height, width = images.shape
     if size > min(height, width):
         raise ValueError(f"cutout must be <= {min(height, width)} for these images, got {size}")

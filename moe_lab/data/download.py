@@ -1,6 +1,6 @@
-"""Whether a mirror answers, and a download that leaves nothing half-done behind.
+"""Downloads that probe their mirrors first and leave no partial file behind.
 
-torchvision's downloads wait for ever on a dead network, so a short probe always comes first.
+torchvision's downloads wait forever on a dead network, so a short probe always comes first.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ HEAD_REFUSED = (405, 501)
 
 @cache
 def first_reachable(addresses: tuple[str, ...]) -> str | None:
-    """The address that answers first, or None; asked once in the life of the process."""
+    """The address that responds first, or None; probed once per process."""
     answers: queue.Queue[str | None] = queue.Queue()
     for address in addresses:
-        # A daemon, because a name server that hangs must not keep the program from ending.
+        # A daemon thread, because a name server that hangs must not keep the program from exiting.
         threading.Thread(target=probe, args=(address, answers), daemon=True).start()
     deadline = time.monotonic() + PROBE_SECONDS
     for _ in addresses:
@@ -62,7 +62,7 @@ def downloading(
     """Yields a temporary folder inside `root` and the address that answered.
 
     The caller downloads into the folder and moves whole files out; what is left is deleted, so a
-    broken download is never taken for data. Network failures become `DataUnavailable`.
+    broken download is never mistaken for data. Network failures become `DataUnavailable`.
     """
     address = first_reachable(tuple(addresses))
     if address is None:

@@ -13,7 +13,7 @@ from torch import Generator, Tensor
 @dataclass(frozen=True)
 class Mix:
     """Mixes each image of a batch with the one before it; the share of an image is drawn from
-    Beta(alpha, alpha) once a batch.
+    Beta(alpha, alpha) once per batch.
 
     mixup (Zhang et al. 2018): share * image + (1 - share) * partner. cutmix (Yun et al. 2019): a
     box of 1 - share of the area shows the partner. With both, each batch takes one of them with
@@ -40,7 +40,8 @@ class Mix:
 
 
 def partners(rows: Tensor) -> Tensor:
-    """What each image of a batch, or its label, is mixed with."""
+    """What each image of a batch, or its label, is mixed with. [B, ...] -> [B, ...]"""
+    # The order of a batch is random already, so the neighbour is a random partner.
     return rows.roll(1, 0)
 
 
@@ -51,8 +52,8 @@ def draw_share(alpha: float, generator: Generator) -> float:
 
 
 def cutmix(images: Tensor, share: float, generator: Generator) -> tuple[Tensor, float]:
-    """Pastes a box of the partner with a centre anywhere; what of the image is left is its share,
-    since a box is cut off at the edge.
+    """Pastes a box of the partner around a random centre. The share that is returned is the area
+    that is left, since a box may be cut off at the edge.
     """
     height, width = images.shape[2:]
     side = math.sqrt(1 - share)

@@ -165,14 +165,14 @@ def read_bytes(path: Path) -> bytes:
 
 
 def parse_idx(path: Path, content: bytes, dimensions: int) -> Tensor:
-    """The idx format: magic number, sizes as big-endian uint32, then one byte a value."""
+    """The idx format: magic number, sizes as big-endian uint32, then one byte per value."""
     magic, header = 0x0800 + dimensions, 4 + 4 * dimensions
     found = int.from_bytes(content[:4], "big")
     if found != magic or len(content) < header:
         fail(path, beginning(content), f"an idx file with magic number {magic}")
     sizes = [int.from_bytes(content[4 * i : 4 * i + 4], "big") for i in range(1, dimensions + 1)]
     if math.prod(sizes) == 0:
-        fail(path, f"its header says {sizes}, which is nothing", "at least one image")
+        fail(path, f"its header gives the size {sizes}, without any value", "at least one image")
     length = header + math.prod(sizes)
     if len(content) != length:
         fail(path, f"{len(content):,} bytes", f"{length:,} bytes for the {sizes} in its header")
@@ -180,7 +180,7 @@ def parse_idx(path: Path, content: bytes, dimensions: int) -> Tensor:
 
 
 def beginning(content: bytes) -> str:
-    """What a wrong file looks like from its first bytes."""
+    """What a wrong file seems to be, from its first bytes."""
     if content[:256].lstrip().startswith(b"<"):
         return "it is a web page, not data"
     magic = int.from_bytes(content[:4], "big")

@@ -38,7 +38,7 @@ class ResidentLoader:
 
     `batch_size` is that of all ranks together: rank r takes rows r, r + world_size, ... of each
     batch, so the ranks together see exactly the batches of a single process. `shuffle` marks
-    training: a last batch too small for batch norm (one image a rank) is then left out.
+    training: a last batch too small for batch norm (one image per rank) is then left out.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class ResidentLoader:
         drop_last: bool = False,
     ) -> None:
         if batch_size < world_size:
-            raise ValueError(f"batch_size must be >= {world_size} (one a rank), got {batch_size}")
+            raise ValueError(f"batch_size must be >= {world_size}, one per rank, got {batch_size}")
         if not 0 <= rank < world_size:
             raise ValueError(f"rank must be in 0..{world_size - 1}, got {rank}")
         if seed < 0:
@@ -71,8 +71,8 @@ class ResidentLoader:
             self._prepare_augmentation(self.augment)
         self.rank, self.world_size = rank, world_size
         self.sampler = EpochSampler()
-        self.batch_sampler = None  # Lightning looks here whenever there is a sampler
-        # (pixel / 255 - mean) / std written as pixel * scale + offset, one pass fewer
+        self.batch_sampler = None  # Lightning reads this wherever there is a sampler
+        # (pixel / 255 - mean) / std written as pixel * scale + offset: one pass less
         self._scale = (1 / (255 * std.float())).view(-1, 1, 1).to(self.device)
         self._offset = (-mean.float() / std.float()).view(-1, 1, 1).to(self.device)
         self._bounds = batch_bounds(len(images), batch_size, shuffle, world_size, drop_last)
@@ -82,7 +82,7 @@ class ResidentLoader:
         return len(self._bounds)
 
     def __iter__(self) -> Iterator[Batch]:
-        # Lightning never exhausts the generator, so a resumed position is used up here, once.
+        # Lightning never exhausts the generator, so a resumed position is consumed here, once.
         self._position, self._resume_at = self._resume_at, 0
         return self._batches(self._position)
 
@@ -123,7 +123,7 @@ class ResidentLoader:
             mine = rows[own]
             return self._normalised(self.images.index_select(0, mine)), self._labels(mine)
         # Every rank augments the whole batch: its own rows then get the same draws as in one
-        # process, at a cost that does not show beside a training step.
+        # process, at a cost that is negligible beside a training step.
         generator = seeded(self.seed, AUGMENT_STREAM, epoch, step)
         mirrored = None
         if self._starts_mirrored is not None:
@@ -150,7 +150,7 @@ def batch_bounds(
 
     A short last training batch that leaves some rank a single image is dropped, because batch
     norm cannot train on it; a last evaluation batch with fewer images than ranks joins the one
-    before it, so that no rank is handed an empty batch.
+    before it, so that no rank gets an empty batch.
     """
     starts = list(range(0, num_images, batch_size))
     bounds = [(start, min(start + batch_size, num_images)) for start in starts]
@@ -165,6 +165,7 @@ def batch_bounds(
 
 
 def seeded(*words: int) -> Generator:
-    """A CPU generator for one (seed, stream, epoch, ...), unrelated to that of any other."""
+    """A CPU generator for one (seed, stream, epoch, ...), independent of every other."""
+    # Hashed together: with a sum of them, seed 0 in epoch 1 would draw as seed 1 in epoch 0.
     state = np.random.SeedSequence(words).generate_state(1, np.uint64)
     return torch.Generator().manual_seed(int(state[0]))

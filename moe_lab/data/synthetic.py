@@ -1,4 +1,4 @@
-"""Images made from random prototypes, for tests and for trying things without data."""
+"""Images generated from random prototypes, for tests and for first steps without data."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from torch.nn.functional import interpolate
 
 from moe_lab.data.sources import ImageSets, Source
 
-MEAN_STRENGTH = 0.03  # what a linear model can see
-SIGNED_STRENGTH = 0.3  # averages to nothing within a class, so only a non-linear model sees it
+MEAN_STRENGTH = 0.03  # what a linear model can use
+SIGNED_STRENGTH = 0.3  # averages to zero within a class, so only a non-linear model can use it
 
 
 class SyntheticSource(Source):
-    """Smooth class patterns plus noise: a weak one always there, a strong one of random sign.
+    """Smooth class patterns plus noise: a weak pattern in every image, a strong one of random sign.
 
     The strong pattern has mean zero within its class, so a linear model cannot use it.
     """

@@ -1,4 +1,4 @@
-"""Points in a square as images of two pixels, so that what a mixture learns can be drawn."""
+"""Points in a square as images of two pixels, so that decision regions can be drawn."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Toy2DSource(Source):
 
     The square has side 1; a pixel holds round(255 * coordinate), so the points lie on a grid of
     256 x 256. `noise` is the standard deviation of the shift of a point, in units of the side.
-    Classes are equally frequent; points that the noise moves out are put on the edge.
+    Classes are equally frequent; points that the noise moves outside are clamped to the edge.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ def circles(labels: Tensor, num_classes: int, generator: Generator) -> Tensor:
 
 
 def blobs(labels: Tensor, num_classes: int, generator: Generator) -> Tensor:
-    """In two blobs a class, opposite each other on a ring: [B] -> [B, 2] in 0..1."""
+    """In two blobs per class, opposite each other on a ring: [B] -> [B, 2] in 0..1."""
     side = torch.randint(2, labels.shape, generator=generator)
     angle = math.pi * (labels / num_classes + side)
     centres = around_centre(torch.full(angle.shape, RADIUS * 0.75), angle)

@@ -89,7 +89,7 @@ def empty(raw: Path) -> str:
 
 def no_images(raw: Path) -> str:
     (raw / TEST_IMAGES).write_bytes(idx(np.zeros((0, 4, 4), np.uint8)))
-    return "nothing"
+    return "without any value"
 
 
 def labels_in_place_of_images(raw: Path) -> str:
