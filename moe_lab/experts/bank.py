@@ -50,5 +50,6 @@ def normalise(rows: Tensor) -> Tensor:
 
 def equal_share(bank: ExpertBank) -> list[int]:
     """The parameters of each expert of a bank whose weights are all stacked."""
+    # Every parameter has a slice of the same size for each expert, so the division is exact.
     total = sum(parameter.numel() for parameter in bank.parameters())
     return [total // bank.num_experts] * bank.num_experts

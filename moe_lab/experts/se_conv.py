@@ -48,7 +48,7 @@ class SEBlock(nn.Module):
     def __init__(self, before: int, after: int, reduction: int) -> None:
         super().__init__()
         self.conv = nn.Conv2d(before, after, 3, padding=1)
-        self.norm = nn.GroupNorm(1, after)
+        self.norm = nn.GroupNorm(1, after)  # one group: layer norm with a gain per channel
         self.gate = SqueezeExcitation(after, reduction)
         self.skip = nn.Identity() if before == after else nn.Conv2d(before, after, 1)
 
@@ -80,6 +80,7 @@ class SEConvExpert(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         images = self.blocks(as_images(features, self.in_shape))
+        # The mean over pixels, so that the head does not grow with the size of the images.
         outputs: Tensor = self.head(images.mean((2, 3)))
         return outputs
 

@@ -24,5 +24,6 @@ class EveryPass(Term):
 
 def mean_cross_entropy(pass_log_probs: Tensor, target: Tensor) -> Tensor:
     """Mean of -log p[target] over passes and images. [T, B, C], [B] -> []"""
+    # flatten puts all images of a pass together, and so does repeat with the labels.
     passes = len(pass_log_probs)
     return functional.nll_loss(pass_log_probs.flatten(0, 1), target.repeat(passes))

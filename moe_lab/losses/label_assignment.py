@@ -54,6 +54,7 @@ def block_owner(target: Tensor, num_classes: int, num_experts: int) -> Tensor:
     """The expert of each label where classes are assigned in contiguous, balanced blocks.
     [B] -> [B]
     """
+    # In whole numbers: with floats, c E / C may round down to the block before.
     return target * num_experts // num_classes
 
 

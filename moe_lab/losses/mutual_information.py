@@ -24,4 +24,5 @@ class MutualInformation(RoutingTerm):
 
 def mutual_information(probs: Tensor) -> Tensor:
     """Between the image and its expert, divided by log E. [B, E] -> []"""
+    # Never negative: the entropy of a mean is at least the mean of the entropies.
     return normalised_entropy(probs.mean(0)) - normalised_entropy(probs).mean()

@@ -52,6 +52,7 @@ class RoutingTerm(Term):
         return super().accepts(output_type) or issubclass(output_type, LayeredOutput)
 
     def __call__(self, output: Output, target: Tensor) -> Tensor:
+        # The mean over layers, not over decisions: a layer with many tokens counts like another.
         if isinstance(output, LayeredOutput):
             layers = layer_by_layer(output, target)
             return torch.stack([self.of_mixture(*layer) for layer in layers]).mean()

@@ -43,6 +43,7 @@ class Weight:
                 f"{key}.schedule.end is {end:g}, but curve=constant stays at {start:g}: use "
                 f"another curve, or end=null"
             )
+        # A geometric curve multiplies: from 0 it never leaves, and it never gets there.
         if curve == "exponential" and not (start > 0 and end > 0):
             raise ValueError(
                 f"{key}.schedule.curve=exponential cannot reach or leave 0, got {start:g} to "

@@ -91,6 +91,7 @@ class GatherRows(torch.autograd.Function):
         counts = [torch.zeros(1, dtype=torch.int64, device=rows.device) for _ in range(world)]
         distributed.all_gather(counts, torch.tensor([len(rows)], device=rows.device))
         numbers: list[int] = torch.cat(counts).tolist()
+        # all_gather takes tensors of one shape, and processes may have one image more or less.
         padded = rows.new_zeros(max(numbers), rows.shape[1])
         padded[: len(rows)] = rows
         found = [torch.empty_like(padded) for _ in range(world)]
