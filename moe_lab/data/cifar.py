@@ -65,7 +65,7 @@ class CIFARSource(Source):
             extract_archive(str(archive), folder)
             sets = self._read(dataset, Path(folder))
             if Path(folder).parent == self.root:
-                install(dataset, Path(folder), self.root)
+                install_files(dataset, Path(folder), self.root)
             return sets
 
     def _fetch(self, dataset: Any) -> None:
@@ -82,7 +82,7 @@ class CIFARSource(Source):
             )
         with downloading(dataset.__name__, self.root, [dataset.url], todo) as (folder, _):
             dataset(str(folder), download=True)
-            install(dataset, folder, self.root)
+            install_files(dataset, folder, self.root)
 
 
 def files(dataset: Any, root: Path) -> dict[Path, str]:
@@ -109,7 +109,7 @@ def corrupt(dataset: Any, root: Path) -> DataError:
     )
 
 
-def install(dataset: Any, source: Path, root: Path) -> None:
+def install_files(dataset: Any, source: Path, root: Path) -> None:
     """Moves whole files into place, one atomic step each."""
     (root / dataset.base_folder).mkdir(exist_ok=True)
     for path in files(dataset, source):

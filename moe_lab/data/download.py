@@ -32,7 +32,7 @@ def first_reachable(addresses: tuple[str, ...]) -> str | None:
     answers: queue.Queue[str | None] = queue.Queue()
     for address in addresses:
         # A daemon thread, because a name server that hangs must not keep the program from exiting.
-        threading.Thread(target=probe, args=(address, answers), daemon=True).start()
+        threading.Thread(target=probe_mirror, args=(address, answers), daemon=True).start()
     deadline = time.monotonic() + PROBE_SECONDS
     for _ in addresses:
         try:
@@ -44,7 +44,7 @@ def first_reachable(addresses: tuple[str, ...]) -> str | None:
     return None
 
 
-def probe(address: str, answers: queue.Queue[str | None]) -> None:
+def probe_mirror(address: str, answers: queue.Queue[str | None]) -> None:
     request = urllib.request.Request(address, method="HEAD")
     try:
         with urllib.request.urlopen(request, timeout=PROBE_SECONDS):

@@ -15,30 +15,11 @@ from moe_lab.experts.conv import check_images
 from moe_lab.experts.expert_list import ExpertList
 from moe_lab.networks.conv_net import as_images, block_widths, channels_last
 from moe_lab.networks.perceptron import check_positive, perceptron
+from moe_lab.networks.squeeze_excitation import SqueezeExcitation
 
 
 @final
-class SqueezeExcitation(nn.Module):
-    """Each channel times a sigmoid gate that reads the means of all channels.
-    [n, D, h, w] -> [n, D, h, w], D are channels here
-    """
-
-    def __init__(self, channels: int, reduction: int) -> None:
-        super().__init__()
-        squeezed = max(1, channels // reduction)
-        self.squeeze = nn.Linear(channels, squeezed)
-        self.excite = nn.Linear(squeezed, channels)
-
-    def forward(self, images: Tensor) -> Tensor:
-        means = images.mean((2, 3))  # [n, D]
-        # silu, not the paper's ReLU: all of a few ReLU units are often dead from the start, and the
-        # gates then never move.
-        gates: Tensor = self.excite(functional.silu(self.squeeze(means))).sigmoid()
-        return images * gates[:, :, None, None]
-
-
-@final
-class SEBlock(nn.Module):
+class SEConvBlock(nn.Module):
     """pool(relu(P x + se(norm(conv x)))), P a 1x1 convolution. [n, in, h, w] -> [n, out, h/2, w/2]
 
     The norm is over all channels and pixels of one image, not over the batch: see
@@ -49,7 +30,9 @@ class SEBlock(nn.Module):
         super().__init__()
         self.conv = nn.Conv2d(before, after, 3, padding=1)
         self.norm = nn.GroupNorm(1, after)  # one group: layer norm with a gain per channel
-        self.gate = SqueezeExcitation(after, reduction)
+        # silu, not the paper's ReLU: all of a few ReLU units are often dead from the start, and the
+        # gates then never move.
+        self.gate = SqueezeExcitation(after, reduction, "silu")
         self.skip = nn.Identity() if before == after else nn.Conv2d(before, after, 1)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -74,7 +57,7 @@ class SEConvExpert(nn.Module):
         check_positive(reduction=reduction)
         self.in_shape = tuple(in_shape)
         widths = block_widths(channels, self.in_shape)
-        blocks = [SEBlock(*pair, reduction) for pair in pairwise([self.in_shape[0], *widths])]
+        blocks = [SEConvBlock(*pair, reduction) for pair in pairwise([self.in_shape[0], *widths])]
         self.blocks = channels_last(nn.Sequential(*blocks))
         self.head = perceptron(widths[-1], hidden, out_features, dropout)
 

@@ -19,10 +19,10 @@ class MutualInformation(RoutingTerm):
     always_positive = False  # it is negative
 
     def of_mixture(self, output: MixtureOutput, target: Tensor) -> Tensor:
-        return -mutual_information(output.routing.probs.float())
+        return -normalised_information(output.routing.probs.float())
 
 
-def mutual_information(probs: Tensor) -> Tensor:
+def normalised_information(probs: Tensor) -> Tensor:
     """Between the image and its expert, divided by log E. [B, E] -> []"""
     # Never negative: the entropy of a mean is at least the mean of the entropies.
     return normalised_entropy(probs.mean(0)) - normalised_entropy(probs).mean()

@@ -82,7 +82,7 @@ class ViTMoE(Model):
         for index in range(depth):
             # The last block of each group, so that the first experts see more than raw patches.
             is_routed = index % moe_every == moe_every - 1
-            mlp = next(waiting) if is_routed else perceptron(width, mlp_hidden)
+            mlp = next(waiting) if is_routed else token_perceptron(width, mlp_hidden)
             self.blocks.append(TransformerBlock(width, num_heads, mlp, dropout))
         self.norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, num_classes)
@@ -136,6 +136,6 @@ def vit_soft_moe(
     return ViTMoE(backbone, [SoftTokens(bank, slots) for bank in experts], **sizes)
 
 
-def perceptron(width: int, hidden: int) -> nn.Sequential:
+def token_perceptron(width: int, hidden: int) -> nn.Sequential:
     """The block's own layers where nothing is routed. [..., D] -> [..., D]"""
     return nn.Sequential(nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, width))

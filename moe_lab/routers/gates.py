@@ -92,7 +92,7 @@ class ConvGate(Gate):
     ) -> None:
         super().__init__()
         check_gate_sizes(num_experts, init_std)
-        check_images("conv", in_features, in_shape)
+        check_pixels("conv", in_features, in_shape)
         self.num_experts = num_experts
         self.network = ConvNet(
             in_shape, channels, hidden, num_experts, padding, batch_norm, dropout
@@ -121,7 +121,7 @@ class NetworkGate(Gate):
     ) -> None:
         super().__init__()
         check_gate_sizes(num_experts, init_std)
-        check_images("network", in_features, in_shape)
+        check_pixels("network", in_features, in_shape)
         self.num_experts = num_experts
         self.network = Headed(network, in_shape, num_experts, hidden, dropout)
         start_evenly(self.network, in_shape, init_std)
@@ -163,7 +163,7 @@ def start_evenly(network: ConvNet | Headed, in_shape: Sequence[int], init_std: f
     scores.weight -= torch.outer(scores.weight @ common, common)
 
 
-def check_images(option: str, in_features: int, in_shape: Sequence[int]) -> None:
+def check_pixels(option: str, in_features: int, in_shape: Sequence[int]) -> None:
     """Refuse features that are not the pixels that a gate reads."""
     if not is_image(in_features, in_shape):
         raise ValueError(

@@ -19,7 +19,7 @@ from moe_lab.experts import (
     ZeroExperts,
     mixed_expert_list,
 )
-from moe_lab.experts.se_conv import SEBlock
+from moe_lab.experts.se_conv import SEConvBlock
 from moe_lab.models.combine import CombineLogits
 from tests.experts.reference import routing
 
@@ -28,7 +28,7 @@ D, C = 6, 5
 
 def test_se_block_is_its_formula() -> None:
     torch.manual_seed(0)
-    block, images = SEBlock(2, 20, 4), torch.randn(3, 2, 6, 6)
+    block, images = SEConvBlock(2, 20, 4), torch.randn(3, 2, 6, 6)
     residual = block.norm(functional.conv2d(images, block.conv.weight, block.conv.bias, padding=1))
     # Each image on its own: mean 0 and variance 1 over all its channels and pixels.
     torch.testing.assert_close(residual.mean((1, 2, 3)), torch.zeros(3), atol=1e-6, rtol=0)
@@ -43,7 +43,7 @@ def test_se_block_is_its_formula() -> None:
 
 def test_se_conv_keeps_its_input_where_the_channels_agree() -> None:
     expert = SEConvExpert((4, 8, 8), [4, 6], 5, 3)
-    kept, widened = (block.skip for block in expert.modules() if isinstance(block, SEBlock))
+    kept, widened = (block.skip for block in expert.modules() if isinstance(block, SEConvBlock))
     assert isinstance(kept, nn.Identity)
     assert isinstance(widened, nn.Conv2d)
 

@@ -9,22 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from moe_lab.networks.backbones.sizes import check_size, per_stage
-
-
-class SqueezeExcitation(nn.Module):
-    """Scales each channel by a number in 0..1 that depends on the means of all of them.
-    [B, D, h, w] -> [B, D, h, w], D are channels here
-    """
-
-    def __init__(self, channels: int, reduction: int) -> None:
-        super().__init__()
-        hidden = max(1, channels // reduction)
-        self.squeeze = nn.Linear(channels, hidden)
-        self.excite = nn.Linear(hidden, channels)
-
-    def forward(self, maps: Tensor) -> Tensor:
-        scale = self.excite(self.squeeze(maps.mean((2, 3))).relu()).sigmoid()
-        return maps * scale[..., None, None]
+from moe_lab.networks.squeeze_excitation import SqueezeExcitation
 
 
 class SEBlock(nn.Module):

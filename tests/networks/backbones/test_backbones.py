@@ -15,7 +15,8 @@ from moe_lab.config.resolvers import register_resolvers
 from moe_lab.errors import ConfigError
 from moe_lab.networks.backbones import Airbench, ResNet18, SEResNet, Stem, WideResNet
 from moe_lab.networks.backbones.airbench import Whitening
-from moe_lab.networks.backbones.se_resnet import SEBlock, SqueezeExcitation
+from moe_lab.networks.backbones.se_resnet import SEBlock
+from moe_lab.networks.squeeze_excitation import SqueezeExcitation
 
 COLOUR, GREY = (3, 32, 32), (1, 28, 28)
 SMALLEST = {
