@@ -8,7 +8,7 @@ import torch
 from moe_lab.dispatch import Plan
 from tests.experts.reference import routing
 
-# Image 0 asks experts 0 and 2, image 1 nobody, image 2 expert 0.
+# Image 0 uses experts 0 and 2, image 1 none, image 2 expert 0.
 WEIGHTS = torch.tensor([[0.25, 0.0, 0.75], [0.0, 0.0, 0.0], [0.5, 0.0, 0.0]])
 
 
@@ -91,7 +91,7 @@ def test_permuting_experts_permutes_nothing_in_the_sum() -> None:
     torch.testing.assert_close(permuted, answer(weights, per_expert))
 
 
-def test_every_asks_all_experts_with_weight_one() -> None:
+def test_every_has_all_pairs_with_weight_one() -> None:
     plan = Plan.every(3, 2)
     assert plan.is_dense
     assert plan.counts == (3, 3)

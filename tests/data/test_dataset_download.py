@@ -48,7 +48,7 @@ def served(tmp_path: Path) -> Iterator[tuple[Path, str]]:
 
 @pytest.fixture
 def silent() -> Iterator[str]:
-    """A loopback address that accepts connections and never answers."""
+    """A loopback address that accepts connections and never responds."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         yield f"http://127.0.0.1:{listening.getsockname()[1]}/"
 
@@ -75,7 +75,7 @@ def offer(folder: Path, mirrors: list[str], monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(MNIST, "mirrors", mirrors)
 
 
-def test_the_mirror_that_answers_is_used_and_only_whole_files_stay(
+def test_the_mirror_that_responds_is_used_and_only_whole_files_stay(
     served, silent: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     folder, address = served
@@ -131,7 +131,7 @@ def test_a_silent_mirror_costs_no_more_than_the_probe(silent: str, monkeypatch: 
     assert time.monotonic() - start < 1.5
     start = time.monotonic()
     assert first_reachable((silent,)) is None
-    assert time.monotonic() - start < 0.05  # the answer is remembered
+    assert time.monotonic() - start < 0.05  # the result is remembered
 
 
 def test_a_mirror_without_the_file_does_not_count_as_reachable(served):

@@ -131,7 +131,7 @@ def test_dropout_acts_in_training_only() -> None:
     assert torch.equal(bank(features, plan), bank(features, plan))
 
 
-def test_autocast_answers_in_bfloat16() -> None:
+def test_autocast_gives_bfloat16_outputs() -> None:
     bank, features = MLPExperts(4, 6, 8, 10), torch.randn(9, 6)
     for k in (2, 4):
         plan = Plan.from_weights(routing(9, 4, k))

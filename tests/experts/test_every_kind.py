@@ -22,7 +22,7 @@ def gradients(bank: ExpertBank, answers: Tensor, features: Tensor, grad: Tensor)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_chosen_experts_answer_as_they_do_when_everybody_is_asked(kind: str) -> None:
+def test_selected_experts_give_the_same_outputs_as_in_a_dense_plan(kind: str) -> None:
     for case in CASES:
         torch.manual_seed(0)
         weights = weights_of(case)
@@ -43,7 +43,7 @@ def test_chosen_experts_answer_as_they_do_when_everybody_is_asked(kind: str) -> 
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_answer_does_not_depend_on_the_other_images(kind: str) -> None:
+def test_an_output_does_not_depend_on_the_other_images(kind: str) -> None:
     torch.manual_seed(0)
     bank = make(kind)
     features, everyone = torch.randn(6, D), Plan.every(6, 4)
@@ -54,7 +54,7 @@ def test_an_answer_does_not_depend_on_the_other_images(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_image_answers_alike_as_a_row_and_as_a_picture(kind: str) -> None:
+def test_an_image_gives_the_same_output_as_a_row_and_as_a_picture(kind: str) -> None:
     bank, features, plan = make(kind), torch.randn(3, D), Plan.every(3, 4)
     assert torch.equal(bank(features, plan), bank(features.view(3, 2, 4, 4), plan))
 

@@ -61,7 +61,7 @@ def test_an_expert_sees_one_image_or_none_in_training(name: str) -> None:
     assert all(norm.training for norm in norms)
 
 
-def test_one_image_is_answered_with_the_running_statistics() -> None:
+def test_one_image_is_normalised_with_the_running_statistics() -> None:
     bank, images = bank_of("conv"), torch.randn(20, 3072)
     bank(images, Plan.every(20, 3)).sum().backward()  # they have moved
     alone = bank(images[:1], Plan.every(1, 3))
@@ -83,7 +83,7 @@ def test_experts_are_backbone_and_head_on_the_pictures() -> None:
     assert bank.parameters_per_expert() == own
 
 
-def test_hidden_layers_stand_between_backbone_and_answer() -> None:
+def test_hidden_layers_stand_between_backbone_and_output() -> None:
     net = Headed(Conv(SHAPE, 2, 6), SHAPE, 5, hidden=[7, 3]).eval()
     images = torch.randn(2, *SHAPE)
     first, second, last = (layer for layer in net.head if isinstance(layer, nn.Linear))

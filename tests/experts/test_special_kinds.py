@@ -49,7 +49,7 @@ def test_se_conv_keeps_its_input_where_the_channels_agree() -> None:
 
 
 @pytest.mark.parametrize(("num_zero", "expected"), [(None, 2), (0, 0), (3, 3)])
-def test_zero_experts_come_last_answer_nothing_and_own_nothing(
+def test_zero_experts_come_last_return_zeros_and_have_no_parameters(
     num_zero: int | None, expected: int
 ) -> None:
     bank = ZeroExperts(8, D, 4, C, num_zero=num_zero)
@@ -66,7 +66,7 @@ def test_one_zero_expert_by_default_in_a_bank_of_four_and_none_in_a_bank_of_one(
     assert ZeroExperts(1, D, 4, C).num_zero == 0
 
 
-def test_zero_experts_cost_no_arithmetic_and_teach_the_router() -> None:
+def test_zero_experts_cost_no_arithmetic_and_train_the_router() -> None:
     bank, features = ZeroExperts(4, D, 4, C, num_zero=2), torch.randn(3, D)
     weights = torch.tensor([[0.5, 0.0, 0.5, 0.0], [0.0, 0.0, 0.4, 0.6], [0.0, 1.0, 0.0, 0.0]])
     weights.requires_grad_()
@@ -102,7 +102,7 @@ def shared_bank(num_shared: int = 2) -> SharedExperts:
 
 
 @pytest.mark.parametrize("k", [1, 2, 4])
-def test_shared_experts_add_their_answer_times_the_sum_of_the_weights(k: int) -> None:
+def test_shared_experts_add_their_output_times_the_sum_of_the_weights(k: int) -> None:
     bank, features, weights = shared_bank(), torch.randn(9, D), routing(9, 4, k)
     plan = Plan.from_weights(weights)
     everyone = Plan.every(9, 4)
@@ -117,7 +117,7 @@ def test_shared_experts_see_each_image_of_the_plan_once() -> None:
     bank, features = shared_bank(), torch.randn(5, D)
     features.requires_grad_()
     weights = routing(5, 4, 3)
-    weights[1] = weights[4] = 0  # two images that nobody is asked about
+    weights[1] = weights[4] = 0  # two images without any expert
     per_routed, per_shared = 2 * (D * 8 + 8 * C), 2 * (D * 3 + 3 * C)
     with FlopCounterMode(display=False) as counter:
         answers = bank(features, Plan.from_weights(weights))

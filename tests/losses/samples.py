@@ -34,7 +34,7 @@ def one_hot(experts: list[int], num_experts: int) -> Tensor:
 def random_mixture(
     num_images: int = 6, num_experts: int = 4, num_classes: int = 3, seed: int = 0
 ) -> MixtureOutput:
-    """A mixture that answers with everything there is; its leaves are logits and answers."""
+    """A mixture output with every field; its leaves are logits and expert log-probabilities."""
     generator = torch.Generator().manual_seed(seed)
     logits = torch.randn(num_images, num_experts, generator=generator).requires_grad_()
     answers = torch.randn(num_images, num_experts, num_classes, generator=generator)

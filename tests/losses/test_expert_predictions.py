@@ -100,7 +100,7 @@ def test_soft_em_has_the_gradient_of_competition_and_exceeds_it_by_an_entropy() 
     assert soft.item() == pytest.approx((competition + entropy).item(), rel=1e-5)
 
 
-def test_hard_em_teaches_the_best_expert_alone() -> None:
+def test_hard_em_trains_the_best_expert_alone() -> None:
     output = random_mixture()
     assert output.expert_log_probs is not None
     value = ExpectationMaximisation(hard=True)(output, SIX_LABELS)
@@ -128,7 +128,7 @@ def answers_of(*experts: list[list[float]]) -> MixtureOutput:
     return mixture(weights, answers=logits.log_softmax(-1))
 
 
-def test_diversity_is_one_for_alike_and_zero_for_unlike_answers() -> None:
+def test_diversity_is_one_for_equal_and_zero_for_unlike_outputs() -> None:
     first, second = [[1.0, 0.0, -1.0]], [[1.0, -2.0, 1.0]]  # centred, orthogonal
     opposite = [[-1.0, 0.0, 1.0]]
     label = LABEL
@@ -175,7 +175,7 @@ def test_experts_that_are_almost_alike_are_driven_apart(term: RoutingTerm) -> No
 
 @pytest.mark.parametrize("term", ANSWER_TERMS, ids=name)
 @pytest.mark.parametrize("extreme", [-500.0, -1e30, -math.inf])
-def test_zero_probabilities_and_extreme_answers_stay_finite(
+def test_zero_probabilities_and_extreme_outputs_stay_finite(
     term: RoutingTerm, extreme: float
 ) -> None:
     logits = torch.tensor([[300.0, -300.0, 0.0]] * 4, requires_grad=True)
@@ -190,7 +190,7 @@ def test_zero_probabilities_and_extreme_answers_stay_finite(
 
 
 @pytest.mark.parametrize("term", ANSWER_TERMS, ids=name)
-def test_half_precision_answers_are_judged_in_float32(term: RoutingTerm) -> None:
+def test_half_precision_outputs_are_scored_in_float32(term: RoutingTerm) -> None:
     # Powers of two: exact in bfloat16, so that only the arithmetic can differ.
     probs = torch.tensor([[0.5, 0.25, 0.25]]).repeat(300, 1)
     answers = torch.tensor([[-0.5, -1.0], [-2.0, -0.125], [-0.25, -1.5]]).repeat(300, 1, 1)

@@ -50,7 +50,7 @@ def test_objective_weighs_terms_and_reports_them_unweighted() -> None:
     assert list(objective.parameters()) == []
 
 
-def test_every_expert_is_asked_only_for_terms_that_count() -> None:
+def test_every_expert_is_computed_only_for_terms_with_a_weight() -> None:
     terms = {"cross_entropy": entry(1.0, CrossEntropy()), "competition": entry(0.0, Competition())}
     assert not Objective(terms).needs_every_expert
     terms["competition"] = entry(0.0, Competition(), curve="linear", end=0.1)

@@ -38,7 +38,7 @@ def test_monotone_is_zero_for_one_pass_and_for_steady_progress() -> None:
     assert float(Monotone()(IterativeOutput(rising[-1], rising), LABELS[1:])) == 0
 
 
-def test_monotone_never_teaches_the_pass_before_to_be_worse() -> None:
+def test_monotone_has_no_gradient_for_the_pass_before() -> None:
     passes = PASSES.clone().requires_grad_()
     Monotone()(IterativeOutput(passes[-1], passes), LABELS).backward()
     assert passes.grad is not None
@@ -55,7 +55,7 @@ def test_predicted_error_is_the_squared_distance_from_the_true_error() -> None:
     assert float(PredictedError()(output(zero), LABELS)) == pytest.approx(expected)
 
 
-def test_predicted_error_does_not_move_the_answer() -> None:
+def test_predicted_error_has_no_gradient_for_the_prediction() -> None:
     passes = PASSES.clone().requires_grad_()
     forecast = torch.zeros(2, 2, 2, requires_grad=True)
     term = PredictedError()

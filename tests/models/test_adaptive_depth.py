@@ -1,4 +1,4 @@
-"""Adaptive depth: the weights of the steps, who is computed, and the limits."""
+"""Adaptive depth: the weights of the steps, which images are computed, and the limits."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_an_image_does_not_depend_on_its_batch_mates() -> None:
     torch.testing.assert_close(whole.log_probs, alone, atol=1e-5, rtol=1e-5)
 
 
-def test_the_halting_unit_learns_from_the_answer_and_from_the_ponder_cost() -> None:
+def test_the_halting_unit_learns_from_the_prediction_and_from_the_ponder_cost() -> None:
     model = adaptive(max_steps=3, halt_bias=-1.0).train()
     output = model(torch.randn(12, *IMAGES))
     answer = torch.autograd.grad(output.log_probs[:, 0].sum(), model.halt.bias, retain_graph=True)

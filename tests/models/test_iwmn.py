@@ -135,7 +135,7 @@ def test_the_oracle_alone_cannot_be_evaluated() -> None:
     assert "onehot" in (model.cannot_evaluate() or "")
 
 
-def test_one_and_many_iterations_differ_in_answer_cost_and_time() -> None:
+def test_one_and_many_iterations_differ_in_prediction_cost_and_time() -> None:
     torch.manual_seed(0)
     few, many = (
         IWMN(ActivationModulated(Flatten([1, 28, 28], 784), 128, 10), SelfFeedback(10), n, 1.0)
@@ -172,7 +172,7 @@ def test_halting_confidence_decides_how_many_passes_are_taken(
     assert model.train()(images()).steps.tolist() == [4.0] * 9
 
 
-def test_an_image_keeps_the_answer_with_which_it_halted() -> None:
+def test_an_image_keeps_the_prediction_with_which_it_halted() -> None:
     torch.manual_seed(3)
     model = iwmn(halt_confidence=0.45, modulation_strength=2.0).eval()
     free = iwmn(modulation_strength=2.0).eval()

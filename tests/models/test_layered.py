@@ -126,7 +126,7 @@ ROUTING_TERMS = sorted(
 
 @pytest.mark.parametrize("term", ROUTING_TERMS)
 @pytest.mark.parametrize("model", MODELS)
-def test_every_loss_term_teaches_layers_or_is_refused(model: str, term: str) -> None:
+def test_every_loss_term_trains_layers_or_is_refused(model: str, term: str) -> None:
     config = chosen(model, "loss", "unbalanced")
     config.loss.terms[term].weight = 0.5
     if term in NEEDS_EVERYONE:
@@ -197,7 +197,7 @@ def test_active_parameters_are_those_of_the_experts_in_use_in_every_layer(model:
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_a_batch_of_one_is_answered_and_teaches(model: str) -> None:
+def test_a_batch_of_one_image_is_predicted_and_trained_on(model: str) -> None:
     case = subject(f"model={model}")
     case.target = case.target[:1]
     assert case.step(case.images[:1]).isfinite()

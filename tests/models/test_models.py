@@ -76,7 +76,7 @@ def test_only_selected_experts_see_an_image(top_k: int) -> None:
     assert seen == (output.routing.weights != 0).sum(0).tolist()
 
 
-def test_asking_every_expert_does_not_move_the_answer() -> None:
+def test_computing_every_expert_does_not_change_the_prediction() -> None:
     torch.manual_seed(0)
     model = mixture(TopKRouter(LinearGate(D, 4), 2), 4).eval()
     images = torch.randn(7, *IMAGES)

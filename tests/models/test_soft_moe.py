@@ -48,7 +48,7 @@ def test_an_explicit_loop_over_slots_gives_the_same() -> None:
         torch.testing.assert_close(model(images).log_probs[image], expected, atol=1e-5, rtol=1e-5)
 
 
-def test_one_expert_with_one_slot_answers_for_the_average() -> None:
+def test_one_expert_with_one_slot_processes_the_average() -> None:
     model = soft(num_experts=1, slots=1)
     output = model(torch.randn(3, *IMAGES))
     torch.testing.assert_close(output.routing.weights, torch.ones(3, 1))
@@ -61,7 +61,7 @@ def test_an_image_does_not_depend_on_its_batch_mates() -> None:
     torch.testing.assert_close(model(images).log_probs, alone, atol=1e-5, rtol=1e-5)
 
 
-def test_shares_of_the_answer_sum_to_one_and_every_expert_learns() -> None:
+def test_shares_of_the_prediction_sum_to_one_and_every_expert_learns() -> None:
     model = soft().train()
     output = model(torch.randn(5, *IMAGES))
     torch.testing.assert_close(output.routing.weights.sum(-1), torch.ones(5))

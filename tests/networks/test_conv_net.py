@@ -88,7 +88,7 @@ def test_sizes_on_fashion_are_reached_too() -> None:
 
 
 @pytest.mark.parametrize("channels", [1, 2, [2, 3]])
-def test_a_shared_first_convolution_gives_the_answers_and_gradients_of_a_loop(
+def test_a_shared_first_convolution_gives_the_outputs_and_gradients_of_a_loop(
     channels: int | Sequence[int],
 ) -> None:
     torch.manual_seed(0)
@@ -120,6 +120,6 @@ def test_with_batch_norm_an_expert_may_see_one_image_or_none() -> None:
     assert answers.shape == (3, 4)
     assert answers.isfinite().all()
     norms = [[n for n in e.modules() if isinstance(n, nn.BatchNorm2d)] for e in bank.experts]
-    # One image alone is answered with the running statistics and leaves them.
+    # One image alone is normalised with the running statistics and does not change them.
     moved = [[int(norm.num_batches_tracked) for norm in own] for own in norms]
     assert moved == [[0, 0, 0], [0, 0, 0], [1, 1, 1]]

@@ -74,7 +74,7 @@ def test_autocast_runs_in_bfloat16_as_linear_does(counts: tuple[int, ...]) -> No
     torch.testing.assert_close(out.float(), layer(rows, counts), rtol=2e-2, atol=2e-2)
 
 
-def test_large_buffers_give_the_same_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_buffers_give_the_same_outputs(monkeypatch: pytest.MonkeyPatch) -> None:
     layer, counts = StackedLinear(4, 6, 10), (3, 0, 5, 1)
     rows = torch.randn(9, 6, requires_grad=True)
     grad = torch.randn(9, 10)

@@ -1,4 +1,4 @@
-"""The attentive gate: scores by hand, and what follows from looking at answers."""
+"""The attentive gate: scores by hand, and what follows from reading expert outputs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_scores_are_scaled_products_of_query_and_keys() -> None:
     torch.testing.assert_close(routing.weights, torch.tensor([[0.0, 4.0, 8.0]]).softmax(-1))
 
 
-def test_top_1_keeps_the_probability_of_the_best_answer() -> None:
+def test_top_1_keeps_the_probability_of_the_best_match() -> None:
     torch.manual_seed(0)
     router = attentive(4, top_k=1)
     assert router.row_sum == "at most one"
@@ -44,13 +44,13 @@ def test_permuting_the_experts_permutes_the_weights() -> None:
     torch.testing.assert_close(router(features, answers[:, order]).weights, expected)
 
 
-def test_experts_with_the_same_answer_share_the_weight() -> None:
+def test_experts_with_equal_outputs_share_the_weight() -> None:
     router = attentive(4)
     weights = router(torch.randn(9, D), torch.randn(9, 1, C).expand(9, 4, C)).weights
     torch.testing.assert_close(weights, torch.full((9, 4), 0.25))
 
 
-def test_the_gradient_reaches_the_answers() -> None:
+def test_the_gradient_reaches_the_expert_outputs() -> None:
     answers = torch.randn(9, 4, C, requires_grad=True)
     weights = attentive(4)(torch.randn(9, D), answers).weights
     (weights * torch.randn(9, 4)).sum().backward()

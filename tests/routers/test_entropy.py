@@ -1,4 +1,4 @@
-"""No gate: entropies by hand, and who answers."""
+"""No gate: entropies by hand, and which experts are used."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_weights_are_a_softmin_of_the_entropies() -> None:
     torch.testing.assert_close(routing.weights, (-2 * ENTROPIES).softmax(-1))
 
 
-def test_the_surest_expert_answers_alone() -> None:
+def test_the_most_confident_expert_is_used_alone() -> None:
     routing = EntropyRouter(3, mode="top_1")(torch.zeros(1, 1), ANSWERS)
     assert routing.weights.tolist() == [[0.0, 0.0, 1.0]]
     torch.testing.assert_close(routing.probs, (-ENTROPIES).softmax(-1))

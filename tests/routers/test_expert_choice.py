@@ -1,4 +1,4 @@
-"""Expert choice: capacity, who is taken, and thresholds that stand in for the batch."""
+"""Expert choice: capacity, which images are taken, and thresholds that replace the batch."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_evaluation_uses_thresholds_and_falls_back_to_the_first_choice() -> None
     features = logs([0.9, 0.1], [0.8, 0.2], [0.6, 0.4])
     expected = torch.tensor([[0.9, 0.0], [0.8, 0.2], [0.0, 0.4]])
     torch.testing.assert_close(router(features).weights, expected)
-    router.threshold.fill_(1.1)  # nobody takes anything
+    router.threshold.fill_(1.1)  # no expert takes anything
     expected = torch.tensor([[0.9, 0.0], [0.8, 0.0], [0.6, 0.0]])
     torch.testing.assert_close(router(features).weights, expected)
 
@@ -74,7 +74,7 @@ def test_thresholds_give_each_expert_its_training_load_in_evaluation() -> None:
     taken = routing.probs >= router.threshold
     share = taken.float().mean(0)
     assert ((share > 0.22) & (share < 0.28)).all()
-    # Beyond that, only images that nobody took.
+    # Beyond that, only images that no expert took.
     assert torch.equal((routing.weights != 0)[taken.any(-1)], taken[taken.any(-1)])
     assert ((routing.weights != 0)[~taken.any(-1)].sum(-1) == 1).all()
 

@@ -1,4 +1,4 @@
-"""The gate that predicts log-likelihoods: who is picked, and how it learns."""
+"""The gate that predicts log-likelihoods: which experts are selected, and how it learns."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.routers.fixed import ScoresGate, logs
 PREDICTED = logs([0.5, 0.3, 0.2])
 
 
-def test_the_best_prediction_answers_alone() -> None:
+def test_the_expert_with_the_best_forecast_is_used_alone() -> None:
     routing = LossPredictingRouter(ScoresGate(3))(PREDICTED)
     assert routing.weights.tolist() == [[1.0, 0.0, 0.0]]
     assert torch.equal(routing.logits, PREDICTED)

@@ -1,4 +1,4 @@
-"""ReLU routing: on or off, and an image that switches nobody on."""
+"""ReLU routing: on or off, and an image for which no expert is on."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_zero_scores_count_as_off_and_still_choose_one() -> None:
     assert ((weights != 0).sum(-1) == 1).all()
 
 
-def test_an_image_without_any_expert_still_teaches_the_gate() -> None:
+def test_an_image_without_any_expert_still_trains_the_gate() -> None:
     gate = ScoresGate(3)
     ReLURouter(gate)(logs([0.5, 0.3, 0.2])).weights.sum().backward()
     torch.testing.assert_close(gate.gradient(), torch.tensor([0.25, -0.15, -0.10]))

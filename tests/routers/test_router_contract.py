@@ -40,7 +40,7 @@ from moe_lab.routers import (
 )
 from moe_lab.training.build import build as build_part
 
-D, C = 6, 5  # features of an image, numbers in an expert's answer
+D, C = 6, 5  # features of an image, numbers in an expert's output
 BRANCHING = {1: [1], 4: [2, 2], 8: [2, 4]}
 AnyRouter = Router | ExpertOutputRouter
 Build = Callable[[int], AnyRouter]
@@ -62,7 +62,7 @@ def composed(option: str) -> DictConfig:
 
 
 def of_option(option: str, num_experts: int) -> AnyRouter:
-    """The router of conf/router/OPTION.yaml, with as few experts as are asked for."""
+    """The router of conf/router/OPTION.yaml, with the given number of experts."""
     config = composed(option).copy()
     OmegaConf.update(config, "model.num_experts", num_experts)
     if "branching" in config.router:

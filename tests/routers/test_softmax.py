@@ -15,7 +15,7 @@ def router(noise_std: float) -> SoftmaxRouter:
     return made
 
 
-def test_noise_has_the_asked_spread_and_only_in_training() -> None:
+def test_noise_has_the_given_spread_and_only_in_training() -> None:
     noisy = router(0.1).train()
     torch.manual_seed(0)
     probs = noisy(torch.zeros(20_000, 3)).probs

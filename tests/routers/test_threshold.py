@@ -27,7 +27,7 @@ def test_a_threshold_of_one_keeps_the_first_and_its_ties() -> None:
     torch.testing.assert_close(weights, torch.tensor([[0.5, 0.5, 0.0]]))
 
 
-def test_one_expert_alone_still_teaches_the_gate() -> None:
+def test_one_expert_alone_still_trains_the_gate() -> None:
     gate = ScoresGate(3)
     weights = ThresholdRouter(gate, threshold=1)(FEATURES[1:]).weights
     assert weights.tolist() == [[1.0, 0.0, 0.0]]

@@ -22,7 +22,7 @@ def every_rule(num_experts: int, num_classes: int) -> list[Combine]:
 def test_rows_are_proper_log_probabilities(rule: Combine, dtype: torch.dtype) -> None:
     torch.manual_seed(0)
     weights = torch.rand(6, 4) * (torch.rand(6, 4) > 0.5)
-    weights[0] = 0  # an image that no expert answers
+    weights[0] = 0  # an image without any expert
     plan = Plan.from_weights(weights)
     log_probs = rule(torch.randn(len(plan.row), 5).to(dtype), plan)
     assert log_probs.dtype == torch.float32

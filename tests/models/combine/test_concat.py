@@ -1,4 +1,4 @@
-"""The rule that reads all answers side by side."""
+"""The rule that reads all expert outputs side by side."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def test_fresh_it_is_the_weighted_sum_of_logits() -> None:
 
 
 @pytest.mark.parametrize("k", [2, 3])
-def test_it_is_a_linear_layer_on_the_answers_side_by_side(k: int) -> None:
+def test_it_is_a_linear_layer_on_the_outputs_side_by_side(k: int) -> None:
     torch.manual_seed(0)
     rule = CombineConcat(3, 2)
     torch.nn.init.normal_(rule.weight)
@@ -34,7 +34,7 @@ def test_it_is_a_linear_layer_on_the_answers_side_by_side(k: int) -> None:
     leaves = (rule.weight, logits)
     ours = torch.autograd.grad(found[:, 0].sum(), (*leaves, weights), retain_graph=True)
     theirs = torch.autograd.grad(expected[:, 0].sum(), (*leaves, weights))
-    # An expert that is not used gets no gradient for its weight: its answer is never computed.
+    # An expert that is not used gets no gradient for its weight: its output is never computed.
     torch.testing.assert_close(ours[:2], theirs[:2])
     torch.testing.assert_close(ours[2], theirs[2] * (weights != 0))
 

@@ -25,7 +25,7 @@ WANTED = torch.tensor(
         (0.5, [[1, 0], [0, 1], [1, 1], [0, 0]]),  # ceil(1.5) = 2 each: 0.9, 0.7 and 0.5, 0.3
         (0.3, [[1, 0], [0, 1], [0, 0], [0, 0]]),  # ceil(0.9) = 1 each
         (0.001, [[1, 0], [0, 1], [0, 0], [0, 0]]),  # never less than one
-        (2.0, [[1, 0], [1, 1], [1, 1], [1, 0]]),  # room for 6: nobody is refused
+        (2.0, [[1, 0], [1, 1], [1, 1], [1, 0]]),  # room for 6: no token is dropped
     ],
 )
 def test_an_expert_keeps_the_tokens_of_largest_weight(factor: float, kept: list[list[int]]) -> None:

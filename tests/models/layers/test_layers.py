@@ -84,7 +84,7 @@ def test_an_images_routing_is_the_mean_over_its_tokens_after_capacity() -> None:
     assert routed.dropped.tolist() == [[2, 0]]
 
 
-def test_an_expert_without_a_token_has_weight_zero_and_is_not_asked() -> None:
+def test_an_expert_without_a_token_has_weight_zero_and_is_not_computed() -> None:
     weights = torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
     layer = tokens_layer(weights)
     plans: list[Plan] = []

@@ -108,7 +108,7 @@ def test_squeeze_and_excitation_scales_whole_channels() -> None:
     torch.testing.assert_close(ratio[..., 0, 0], scale)
 
 
-def test_a_block_whose_body_says_nothing_passes_its_input() -> None:
+def test_a_block_whose_body_gives_zeros_passes_its_input() -> None:
     block, maps = SEBlock(4, 4, 2).eval(), torch.randn(2, 4, 5, 5)
     nn.init.zeros_(block.body[4].weight)
     torch.testing.assert_close(block(maps), maps.relu())
