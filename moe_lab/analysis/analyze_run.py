@@ -15,7 +15,7 @@ from moe_lab.analysis.page.record import read_lines
 from moe_lab.analysis.plots import draw_run, save, square_records
 from moe_lab.analysis.probes import RouterProbes, as_json, probe
 from moe_lab.analysis.records import Records, collect
-from moe_lab.analysis.summary import NO_ROUTER, expert_table, probe_table, verdict
+from moe_lab.analysis.summary import NO_ROUTER, busiest_experts, probe_table, probe_verdict
 from moe_lab.analysis.tables import write_tables
 from moe_lab.training import console
 
@@ -34,16 +34,16 @@ def analyze_run(request: DictConfig) -> dict[str, Any]:
         records = collect(classifier, opened.loader(), names, request.every_expert)
         if request.probes:
             probes = probe(classifier.model, opened.loader(), len(names), request.seed)
-        write(opened, folder, request, values, probes)
+        write_analysis(opened, folder, request, values, probes)
         write_tables(records, folder)
-        show(request, values, records, probes)
+        show_analysis(request, values, records, probes)
         if request.plots:
-            save(draw(opened, records), folder / "plots")
+            save(draw_figures(opened, records), folder / "plots")
     print(f"analysis: {folder}", flush=True)
     return values
 
 
-def draw(opened: OpenedRun, records: Records) -> dict[str, Figure]:
+def draw_figures(opened: OpenedRun, records: Records) -> dict[str, Figure]:
     """Every figure that applies, by file stem; the classifier is on its device."""
     data, classifier = opened.data, opened.classifier
     images, _ = data.prepare().parts[opened.split]
@@ -57,7 +57,7 @@ def draw(opened: OpenedRun, records: Records) -> dict[str, Figure]:
     )
 
 
-def write(
+def write_analysis(
     opened: OpenedRun,
     folder: Path,
     request: DictConfig,
@@ -85,11 +85,13 @@ def probes_content(probes: dict[str, RouterProbes]) -> dict[str, Any]:
     if not probes:
         return {"note": NO_ROUTER, "routers": {}}
     return {
-        "routers": {name: {"verdict": verdict(p), **as_json(p)} for name, p in probes.items()},
+        "routers": {
+            name: {"verdict": probe_verdict(p), **as_json(p)} for name, p in probes.items()
+        },
     }
 
 
-def show(
+def show_analysis(
     request: DictConfig,
     values: dict[str, float],
     records: Records,
@@ -99,10 +101,10 @@ def show(
     console.print_values(f"{request.run}: {request.split}, {request.checkpoint} weights", values)
     screen = Console()
     for name in records.layers:
-        screen.print(expert_table(name, records, probes_of(name, records, probes or {})))
+        screen.print(busiest_experts(name, records, probes_of(name, records, probes or {})))
     for name, found in (probes or {}).items():
         screen.print(probe_table(name, found))
-        screen.print(verdict(found), soft_wrap=True)
+        screen.print(probe_verdict(found), soft_wrap=True)
     if probes == {}:
         screen.print(NO_ROUTER)
 

@@ -13,7 +13,9 @@ from torch import Tensor
 
 from moe_lab.outputs import Routing
 
-Change = Callable[[Routing, int, int], Tensor]  # routing [B, E], call, start -> weights [B, E]
+WeightChange = Callable[
+    [Routing, int, int], Tensor
+]  # routing [B, E], call, start -> weights [B, E]
 
 
 def nothing(routing: Routing, call: int, start: int) -> Tensor:
@@ -21,7 +23,7 @@ def nothing(routing: Routing, call: int, start: int) -> Tensor:
     return routing.weights
 
 
-def knock_out(expert: int) -> Change:
+def knock_out(expert: int) -> WeightChange:
     """No image is given to `expert`; see `without`."""
 
     def change(routing: Routing, call: int, start: int) -> Tensor:
@@ -36,7 +38,7 @@ def drop_top(routing: Routing, call: int, start: int) -> Tensor:
     return without(routing, routing.weights.argmax(-1))
 
 
-def swap(one: int, other: int) -> Change:
+def swap(one: int, other: int) -> WeightChange:
     """The images of two experts change hands: each answers with the weight of the other."""
 
     def change(routing: Routing, call: int, start: int) -> Tensor:
@@ -47,7 +49,7 @@ def swap(one: int, other: int) -> Change:
     return change
 
 
-def shuffle(routings: Sequence[Routing], generator: torch.Generator) -> Change:
+def shuffle(routings: Sequence[Routing], generator: torch.Generator) -> WeightChange:
     """Each image gets the weights of another image of the split, drawn without repeats.
 
     `routings` holds the unchanged routing of the split, one for each call of the router.
@@ -64,7 +66,7 @@ def shuffle(routings: Sequence[Routing], generator: torch.Generator) -> Change:
     return change
 
 
-def freeze(routings: Sequence[Routing]) -> Change:
+def mean_routing(routings: Sequence[Routing]) -> WeightChange:
     """Every image gets the mean weights of the split, with all experts that anybody used."""
     means = [routing.weights.mean(0) for routing in routings]
 

@@ -9,14 +9,14 @@ from collections.abc import Iterator
 
 from moe_lab.analysis.page.layers import layers_of
 from moe_lab.analysis.page.record import Record, read_record
-from moe_lab.analysis.page.verdict import health, sentences
+from moe_lab.analysis.page.verdict import health_of, sentences
 from moe_lab.config.typed import from_here, shell_line
 from moe_lab.training import console
 from moe_lab.training.health.advice import remedy
 from moe_lab.training.run_directory import RunDirectory
 
 log = logging.getLogger("moe_lab")
-WIDEST = 100  # columns: longer lines are hard to read
+WIDEST_LINE = 100  # columns: longer lines are hard to read
 UNBROKEN = "\N{NO-BREAK SPACE}"
 
 
@@ -35,7 +35,7 @@ def print_ending(run: RunDirectory) -> None:
 
 def print_verdict(run: RunDirectory) -> None:
     """The verdict alone, a sentence a paragraph; it goes to the log as well."""
-    width = min(WIDEST, shutil.get_terminal_size().columns)
+    width = min(WIDEST_LINE, shutil.get_terminal_size().columns)
     print()
     for sentence in verdict_of(read_record(run)):
         log.info("%s", sentence)
@@ -54,7 +54,7 @@ def verdict_of(record: Record) -> list[str]:
 
 def what_follows(record: Record) -> Iterator[str]:
     """What to change where a router leaves experts out, in the words of the configuration."""
-    kinds = [health(layer) for layer in layers_of(record.summary, record.tables)]
+    kinds = [health_of(layer) for layer in layers_of(record.summary, record.tables)]
     if "dead" in kinds or "collapsed" in kinds:
         yield f"To bring experts back into use, {remedy(record.config, explore=True)}."
 

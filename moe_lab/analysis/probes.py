@@ -11,18 +11,24 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from scipy import stats
 
-from moe_lab.analysis.changes import Change, drop_top, freeze, knock_out, nothing, shuffle, swap
+from moe_lab.analysis.changes import (
+    WeightChange,
+    drop_top,
+    knock_out,
+    mean_routing,
+    nothing,
+    shuffle,
+    swap,
+)
+from moe_lab.analysis.records import Whole
 from moe_lab.analysis.rerouting import Batches, Rerouted, reroute, routers_of
 from moe_lab.data.resident import seeded
 from moe_lab.models import Model
 
 REPEATS = 10  # random routings
 MOST_PAIRS = 28  # all pairs of 8 experts; a sample of them where there are more
-
-Whole = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -85,8 +91,8 @@ def probe_router(
     routings = subject.routings()
     before = subject.predict(nothing).cpu().numpy()
 
-    def effect(change: Change) -> Effect:
-        return compare(target, before, subject.predict(change).cpu().numpy(), num_classes)
+    def effect(change: WeightChange) -> Effect:
+        return effect_of(target, before, subject.predict(change).cpu().numpy(), num_classes)
 
     num_experts = routings[0].num_experts
     pairs = pairs_of(num_experts, seed)
@@ -95,7 +101,7 @@ def probe_router(
         knock_out=[effect(knock_out(expert)) for expert in range(num_experts)],
         swap={pair: effect(swap(*pair)) for pair in pairs},
         shuffle=[effect(shuffle(routings, seeded(seed, repeat))) for repeat in range(repeats)],
-        freeze=effect(freeze(routings)),
+        freeze=effect(mean_routing(routings)),
         drop_top=effect(drop_top),
     )
 
@@ -109,7 +115,7 @@ def pairs_of(num_experts: int, seed: int) -> list[tuple[int, int]]:
     return [pairs[index] for index in sorted(chosen)]
 
 
-def compare(target: Whole, before: Whole, after: Whole, num_classes: int) -> Effect:
+def effect_of(target: Whole, before: Whole, after: Whole, num_classes: int) -> Effect:
     """The effect of a change from answered classes [B] before and after it."""
     was_right, is_right = before == target, after == target
     lost, gained = int((was_right & ~is_right).sum()), int((is_right & ~was_right).sum())

@@ -10,7 +10,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from moe_lab.analysis.changes import Change, nothing
+from moe_lab.analysis.changes import WeightChange, nothing
 from moe_lab.dispatch import Plan
 from moe_lab.models import Mixture, Model
 from moe_lab.outputs import Routing
@@ -36,7 +36,7 @@ class Rerouted(Protocol):
     def routings(self) -> list[Routing]:
         """One for each call of the router, with the images that reached it."""
 
-    def predict(self, change: Change) -> Tensor:
+    def predict(self, change: WeightChange) -> Tensor:
         """The answered class of each image, [B]."""
 
 
@@ -76,7 +76,7 @@ class KeptAnswers:
     def routings(self) -> list[Routing]:
         return [self.routing]
 
-    def predict(self, change: Change) -> Tensor:
+    def predict(self, change: WeightChange) -> Tensor:
         with evaluating(self.mixture):
             plan = Plan.from_weights(change(self.routing, 0, 0))
             log_probs: Tensor = self.mixture.combine(self.answers[plan.row, plan.expert], plan)
@@ -101,7 +101,7 @@ class Rerun:
         self.predict(write_down)
         return [joined(parts) for parts in calls]
 
-    def predict(self, change: Change) -> Tensor:
+    def predict(self, change: WeightChange) -> Tensor:
         seen: list[int] = []  # images that reached each call
         predicted = []
         with evaluating(self.model):
@@ -112,7 +112,7 @@ class Rerun:
 
 
 @contextmanager
-def changed(router: nn.Module, change: Change, seen: list[int]) -> Iterator[None]:
+def changed(router: nn.Module, change: WeightChange, seen: list[int]) -> Iterator[None]:
     """Within, what the router hands over on one batch has the changed weights; `seen` counts the
     images of each call.
 

@@ -11,14 +11,14 @@ from moe_lab.analysis.probes import Effect, RouterProbes
 from moe_lab.analysis.records import LayerRecords, Records
 from moe_lab.analysis.tables import expert_class_accuracy, expert_class_counts, weight_share
 
-MOST_ROWS = 32  # experts shown on the screen; the files have all
-MOST_CLASSES = 2  # classes shown of each expert
+EXPERTS_ON_SCREEN = 32  # experts shown on the screen; the files have all
+CLASSES_PER_EXPERT = 2  # classes shown of each expert
 SURE = 0.01  # a p-value below this is no accident
 
 NO_ROUTER = "Nobody is chosen for an image in this model, so there is no choice to probe."
 
 
-def expert_table(name: str, records: Records, probes: RouterProbes | None) -> Table:
+def busiest_experts(name: str, records: Records, probes: RouterProbes | None) -> Table:
     """A line for each expert of a layer, the busiest first; shares and accuracies in %."""
     layer = records.layers[name]
     meanings = [
@@ -39,10 +39,12 @@ def expert_table(name: str, records: Records, probes: RouterProbes | None) -> Ta
         meanings.append(f"without: what losing it does to accuracy, in points; * where p < {SURE}")
         meanings.append("hurts: the class that loses most by that")
     lines = expert_lines(layer, records, probes)
-    for line in lines[:MOST_ROWS]:
+    for line in lines[:EXPERTS_ON_SCREEN]:
         table.add_row(*line)
-    if len(lines) > MOST_ROWS:
-        meanings.insert(0, f"{len(lines) - MOST_ROWS} experts with fewer images are left out.")
+    if len(lines) > EXPERTS_ON_SCREEN:
+        meanings.insert(
+            0, f"{len(lines) - EXPERTS_ON_SCREEN} experts with fewer images are left out."
+        )
     table.caption = "\n".join(meanings)
     return table
 
@@ -73,7 +75,7 @@ def expert_lines(
 
 def classes_of(counts: NDArray[np.int64], records: Records) -> str:
     """The most frequent classes of an expert's images, from their numbers [C]."""
-    order = np.argsort(-counts, kind="stable")[:MOST_CLASSES]
+    order = np.argsort(-counts, kind="stable")[:CLASSES_PER_EXPERT]
     return ", ".join(
         f"{escape(records.class_names[index])} {100 * counts[index] / counts.sum():.0f}%"
         for index in order
@@ -102,7 +104,7 @@ def probe_table(name: str, probes: RouterProbes) -> Table:
         table.add_column(heading, justify="right")
     before = probes.freeze.accuracy_before
     table.add_row("none", f"{100 * before:.2f}", *[""] * 5)
-    for label, effects in lines(probes):
+    for label, effects in probe_lines(probes):
         after = 100 * np.asarray([effect.accuracy_after for effect in effects])
         spread = f" ± {after.std(ddof=1):.2f}" if len(effects) > 1 else ""
         table.add_row(
@@ -118,7 +120,7 @@ def probe_table(name: str, probes: RouterProbes) -> Table:
     return table
 
 
-def lines(probes: RouterProbes) -> list[tuple[str, list[Effect]]]:
+def probe_lines(probes: RouterProbes) -> list[tuple[str, list[Effect]]]:
     """The changes of the table: of knock-outs and swaps the one that costs most."""
     found = [
         (f"trade routings x{len(probes.shuffle)}", probes.shuffle),
@@ -134,7 +136,7 @@ def lines(probes: RouterProbes) -> list[tuple[str, list[Effect]]]:
     return found
 
 
-def verdict(probes: RouterProbes) -> str:
+def probe_verdict(probes: RouterProbes) -> str:
     """In a sentence or two: does the choice of experts matter, and which of them?"""
     change = float(np.mean([effect.change for effect in probes.shuffle]))
     sure = all(effect.p_value < SURE for effect in probes.shuffle)

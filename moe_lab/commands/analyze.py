@@ -5,7 +5,7 @@ from __future__ import annotations
 from moe_lab.analysis.output_folder import output_folder
 from moe_lab.commands.eval import check_run
 from moe_lab.config.compose import Composition
-from moe_lab.config.launch import Command, Usage, check_folder
+from moe_lab.config.launch import Command, CommandUsage, check_folder
 
 
 def analyze(job: Composition) -> None:
@@ -24,7 +24,7 @@ def check_request(job: Composition) -> None:
 
 
 main = Command(
-    Usage(
+    CommandUsage(
         "analyze",
         __doc__,
         positional=("run",),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from moe_lab.config.compose import Composition
-from moe_lab.config.launch import Command, Usage
+from moe_lab.config.launch import Command, CommandUsage
 
 
 def audit_composition(job: Composition) -> int:
@@ -19,7 +19,7 @@ def audit_composition(job: Composition) -> int:
 
 
 main = Command(
-    Usage(
+    CommandUsage(
         "audit",
         __doc__,
         examples=(

@@ -7,7 +7,7 @@ from pathlib import Path
 from omegaconf import ListConfig
 
 from moe_lab.config.compose import Composition
-from moe_lab.config.launch import Command, Usage, check_folder
+from moe_lab.config.launch import Command, CommandUsage, check_folder
 
 
 def compare(job: Composition) -> None:
@@ -27,14 +27,14 @@ def compare(job: Composition) -> None:
         show(found, write(found, Path(str(request.out))) if request.out is not None else [])
 
 
-def check_request(job: Composition) -> None:
+def check_out(job: Composition) -> None:
     """Refuse a place that cannot be written to, before anything is read."""
     if job.config.out is not None:
         check_folder(Path(str(job.config.out)), "out")
 
 
 main = Command(
-    Usage(
+    CommandUsage(
         "compare",
         __doc__,
         positional=("runs...",),
@@ -46,5 +46,5 @@ main = Command(
         ),
     ),
     compare,
-    check_request,
+    check_out,
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from moe_lab.config.compose import Composition
-from moe_lab.config.launch import Command, Usage
+from moe_lab.config.launch import Command, CommandUsage
 from moe_lab.errors import ConfigError
 from moe_lab.training.loggers.wandb_key import has_key
 
@@ -12,7 +12,7 @@ def act(job: Composition) -> None:
     """Show or push."""
     try:
         from moe_lab.analysis.panels.push import push
-        from moe_lab.analysis.panels.show import show
+        from moe_lab.analysis.panels.show import show_panels
     except ImportError as error:
         raise ConfigError(
             f"dashboards need the package {error.name}, which is not installed",
@@ -20,7 +20,7 @@ def act(job: Composition) -> None:
         ) from None
     try:
         if job.config.action == "show":
-            show(job.config)
+            show_panels(job.config)
         else:
             print("\n".join(push(job.config)))
     except ValueError as error:  # of the checks of wandb-workspaces
@@ -41,7 +41,7 @@ def check_key(job: Composition) -> None:
 
 
 main = Command(
-    Usage(
+    CommandUsage(
         "dashboard",
         __doc__,
         positional=("action",),

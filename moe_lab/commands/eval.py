@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from moe_lab.config.compose import Composition
-from moe_lab.config.launch import Command, Usage
+from moe_lab.config.launch import Command, CommandUsage
 from moe_lab.errors import ConfigError
 
 
@@ -31,7 +31,7 @@ def check_run(job: Composition) -> None:
 
 
 main = Command(
-    Usage(
+    CommandUsage(
         "eval",
         __doc__,
         positional=("run",),

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from moe_lab.config.compose import Composition
-from moe_lab.config.launch import Command, Usage
+from moe_lab.config.launch import Command, CommandUsage
 
-OWN_KEYS = ("budget", "side", "cost")
+BUDGET_KEYS = ("budget", "side", "cost")
 
 
 def print_baseline(job: Composition) -> None:
@@ -14,7 +14,7 @@ def print_baseline(job: Composition) -> None:
     from moe_lab.training.sandbox import at_work
 
     config = job.config
-    words = [word for word in job.words if word.lstrip("+").split("=")[0] not in OWN_KEYS]
+    words = [word for word in job.words if word.lstrip("+").split("=")[0] not in BUDGET_KEYS]
     with at_work():
         twin = dense_twin(words, config.budget, config.side, config.cost)
     share = twin.cost / twin.mixture_cost - 1
@@ -24,7 +24,7 @@ def print_baseline(job: Composition) -> None:
 
 
 main = Command(
-    Usage(
+    CommandUsage(
         "match",
         __doc__,
         examples=(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from moe_lab.commands.eval import check_run
 from moe_lab.config.compose import Composition
-from moe_lab.config.launch import Command, Usage
+from moe_lab.config.launch import Command, CommandUsage
 
 
 def report(job: Composition) -> None:
@@ -16,7 +16,7 @@ def report(job: Composition) -> None:
 
 
 main = Command(
-    Usage(
+    CommandUsage(
         "report",
         __doc__,
         positional=("run",),

@@ -12,7 +12,7 @@ from hydra.errors import HydraException
 from moe_lab.config.check import check_line
 from moe_lab.config.compose import Composition
 from moe_lab.config.help import first_comment
-from moe_lab.config.launch import Usage, read_line, with_exit_code
+from moe_lab.config.launch import CommandUsage, read_line, with_exit_code
 from moe_lab.config.location import configuration_folder
 from moe_lab.config.rules import rules_in_file
 from moe_lab.errors import ConfigError
@@ -28,7 +28,7 @@ def studies() -> str:
     return "\n".join(f"  {name:<{width}}  {first_comment('study', name)}" for name in names)
 
 
-STUDY_USAGE = Usage(
+STUDY_USAGE = CommandUsage(
     "study",
     f"{__doc__}\n\nStudies:\n\n{studies()}",
     positional=("study",),

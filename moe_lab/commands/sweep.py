@@ -6,10 +6,10 @@ import sys
 from pathlib import Path
 
 from moe_lab.config.compose import Composition
-from moe_lab.config.launch import Command, Usage
+from moe_lab.config.launch import Command, CommandUsage
 from moe_lab.errors import ConfigError
 from moe_lab.sweeps import table
-from moe_lab.sweeps.jobs import RECORD, read_record
+from moe_lab.sweeps.jobs import RECORD, recorded_jobs
 from moe_lab.sweeps.search.study import holds_search, require_optuna
 
 
@@ -20,7 +20,7 @@ def answer(job: Composition) -> int:
         from moe_lab.sweeps.search.table import show_search
 
         return 0 if show_search(sweep) else 1
-    jobs = read_record(sweep)
+    jobs = recorded_jobs(sweep)
     states = table.read_states(sweep, jobs)
     if action == "status":
         table.print_states(sweep, jobs, states, {})
@@ -45,7 +45,7 @@ def check_sweep(job: Composition) -> None:
 
 
 main = Command(
-    Usage(
+    CommandUsage(
         "sweep",
         __doc__,
         positional=("action", "sweep"),

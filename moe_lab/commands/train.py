@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from moe_lab.config.launch import Usage, read_line, with_exit_code
+from moe_lab.config.launch import CommandUsage, read_line, with_exit_code
 from moe_lab.sweeps.line import train_line
 
 EXAMPLES = (
@@ -20,7 +20,7 @@ EXAMPLES = (
 )
 
 
-USAGE = Usage("train", __doc__, examples=EXAMPLES)
+USAGE = CommandUsage("train", __doc__, examples=EXAMPLES)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

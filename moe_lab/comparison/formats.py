@@ -124,7 +124,7 @@ def to_latex(comparison: Comparison) -> str:
     return "\n".join(["% needs \\usepackage{booktabs}", *lines, body])
 
 
-FILES: dict[str, Callable[[Comparison], str]] = {
+WRITERS: dict[str, Callable[[Comparison], str]] = {
     "comparison.md": to_markdown,
     "comparison.csv": to_csv,
     "verdicts.csv": verdicts_to_csv,
@@ -136,12 +136,12 @@ FILES: dict[str, Callable[[Comparison], str]] = {
 def write(comparison: Comparison, folder: Path) -> list[Path]:
     """Every format and the figures, into a folder that is made where it is missing; the files."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, form in FILES.items():
+    for name, form in WRITERS.items():
         write_atomically(folder / name, form(comparison))
-    return [*(folder / name for name in FILES), *save(figures(comparison), folder)]
+    return [*(folder / name for name in WRITERS), *save(comparison_figures(comparison), folder)]
 
 
-def figures(comparison: Comparison) -> dict[str, Figure]:
+def comparison_figures(comparison: Comparison) -> dict[str, Figure]:
     """Spread over seeds, and accuracy against what it costs, by file name."""
     measure = comparison.measure
     groups = {

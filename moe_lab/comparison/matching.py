@@ -87,14 +87,14 @@ def dense_twin(
     """
     words, width = dense_words(overrides)
     step = width_step(words, width)
-    mixture, baseline = compose_subject(overrides), compose_subject(words)
+    mixture, baseline = compose_training(overrides), compose_training(words)
     if cost is None:
-        cost = count(mixture, budget)
+        cost = count_cost(mixture, budget)
 
     def cost_at(size: int) -> int:
         sized = baseline.copy()  # building resolves references in place, also those to the width
         OmegaConf.update(sized, width, size)
-        return count(sized, budget)
+        return count_cost(sized, budget)
 
     size = find_width(cost_at, cost, step, side)
     return Twin([*words, f"{width}={size}"], size, budget, cost, cost_at(size))
@@ -171,7 +171,7 @@ def find_width(cost_at: Callable[[int], float], target: float, step: int, side: 
     return low * step
 
 
-def compose_subject(overrides: Sequence[str]) -> DictConfig:
+def compose_training(overrides: Sequence[str]) -> DictConfig:
     """The training configuration, as if its images were normalised; where the data set does not say
     what shape they have, they are read.
     """
@@ -184,7 +184,7 @@ def compose_subject(overrides: Sequence[str]) -> DictConfig:
     return config
 
 
-def count(config: DictConfig, budget: str) -> int:
+def count_cost(config: DictConfig, budget: str) -> int:
     """The cost of the model of one configuration, untrained, on random images."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

@@ -21,10 +21,10 @@ from moe_lab.config.launch import quoted
 from moe_lab.config.tree import NOT_HASHED
 from moe_lab.training.run_directory import config_hash
 
-MISSING = object()
+ABSENT_KEY = object()
 NOT_CHOSEN = {"dataset_requested", "logger"}  # entries of `choices` that do not shape a run
 FILLED_IN = ("dataset.shape", "dataset.num_classes", "dataset.mean", "dataset.std")
-PLAIN = re.compile(r"[A-Za-z_./][\w./-]*$")
+BARE_WORD = re.compile(r"[A-Za-z_./][\w./-]*$")
 KEYWORDS = ("null", "true", "false", "nan", "inf")  # what a bare word would become
 
 
@@ -71,9 +71,9 @@ def find_recipe(
         return Recipe(wanted, exact=False)
     overrides: dict[str, Any] = dict(selected)
     for key, value in composed.values.items():
-        recorded = find(config, key)
+        recorded = value_at(config, key)
         measured = key in FILLED_IN and not any(word.startswith(f"{key}=") for word in typed)
-        if not measured and recorded is not MISSING and recorded != value:
+        if not measured and recorded is not ABSENT_KEY and recorded != value:
             overrides[key] = recorded
     return Recipe(overrides, composes_to(overrides, config))
 
@@ -116,8 +116,8 @@ def composes_to(overrides: Mapping[str, Any], recorded: Mapping[str, Any]) -> bo
 def fill_in(config: DictConfig, recorded: Mapping[str, Any]) -> None:
     """Write what a run learned from its data into a composed configuration."""
     for key in FILLED_IN:
-        value = find(recorded, key)
-        if value is not MISSING:
+        value = value_at(recorded, key)
+        if value is not ABSENT_KEY:
             OmegaConf.update(config, key, value)
 
 
@@ -126,12 +126,12 @@ def plain(value: Any) -> Any:
     return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
 
 
-def find(config: Mapping[str, Any], key: str) -> Any:
-    """The value at a dotted key, MISSING where there is none."""
+def value_at(config: Mapping[str, Any], key: str) -> Any:
+    """The value at a dotted key, ABSENT_KEY where there is none."""
     node: Any = config
     for name in key.split("."):
         if not isinstance(node, Mapping) or name not in node:
-            return MISSING
+            return ABSENT_KEY
         node = node[name]
     return node
 
@@ -143,6 +143,6 @@ def hydra_value(value: Any) -> str:
     if isinstance(value, list | tuple):
         return "[" + ",".join(hydra_value(item) for item in value) + "]"
     if isinstance(value, str):
-        is_word = PLAIN.match(value) and value.lower() not in KEYWORDS
+        is_word = BARE_WORD.match(value) and value.lower() not in KEYWORDS
         return value if is_word else quoted(value)
     return str(value)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from moe_lab.comparison.recipe import MISSING, Recipe, find, find_recipe, hydra_value
+from moe_lab.comparison.recipe import ABSENT_KEY, Recipe, find_recipe, hydra_value, value_at
 from moe_lab.config.renamed import has_former_names
 from moe_lab.errors import ConfigError
 from moe_lab.training.run_directory import RunDirectory, config_hash
@@ -207,7 +207,7 @@ def tell_apart(
     def value(place: int, key: str) -> Any:
         if key in choices[place]:
             return choices[place][key]
-        return recipes[place].overrides.get(key, find(configs[place], key))
+        return recipes[place].overrides.get(key, value_at(configs[place], key))
 
     differing = [
         key
@@ -222,7 +222,7 @@ def tell_apart(
         words = [
             f"{key}={hydra_value(found)}"
             for key, found in values.items()
-            if found is not MISSING and not isinstance(found, Mapping)
+            if found is not ABSENT_KEY and not isinstance(found, Mapping)
         ]
         labels.append(" ".join(words) or own_hash)
     return [

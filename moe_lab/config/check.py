@@ -17,7 +17,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from moe_lab.config.compose import Composer, Composition, composer
-from moe_lab.config.overrides import first_choice, package_of, place_of, values_of
+from moe_lab.config.overrides import first_value, package_of, place_of, values_of
 from moe_lab.config.rules import Rule
 from moe_lab.config.spelling import nearest
 from moe_lab.config.tree import Mistake, check_tree, is_plumbing, parts_do_not_fit, spell
@@ -78,7 +78,7 @@ class _Checker:
         self.searching = any(line.startswith("hydra/sweeper=") for line in lines)
         overrides = self._parse(lines)
         groups = self._existing_groups([o for o in overrides if self._is_group(o)])
-        rules = self.composer.rules([first_choice(o) for o in groups])
+        rules = self.composer.rules([first_value(o) for o in groups])
         settings = [o for o in overrides if not self._is_group(o)]
         sound = [o for o in settings if self._is_sound(o, rules)]
         jobs = self._check_jobs([*groups, *sound])
@@ -113,7 +113,7 @@ class _Checker:
         """The group choices that exist and fit together; the others become mistakes."""
         existing = [override for override in overrides if self._options_exist(override)]
         try:
-            self.composer.choices([first_choice(o) for o in existing])
+            self.composer.choices([first_value(o) for o in existing])
             return existing
         except HydraException:
             return self._fitting_groups(existing)
@@ -135,7 +135,7 @@ class _Checker:
         primary = {g: i for i, g in enumerate(self.composer.choices([]))}
         for override in sorted(overrides, key=lambda o: primary.get(place_of(o), len(primary))):
             group, line = place_of(override), override.input_line or ""
-            selected = [first_choice(o) for o in fitting]
+            selected = [first_value(o) for o in fitting]
             in_use = self.composer.choices(selected)
             if override.type == OverrideType.CHANGE and group not in in_use:
                 having = ", ".join(in_use)

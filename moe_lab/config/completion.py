@@ -27,7 +27,9 @@ moe_lab_completion() {
 }
 COMP_WORDBREAKS=${COMP_WORDBREAKS//=}
 complete -o nospace -o default -F moe_lab_completion moe-lab python python3"""
-PROGRAM = re.compile(r"^\s*\S*(?:python\S*\s+-m\s+moe_lab(?:\.(?P<door>\w+))?|moe-lab)(?:\s+|$)")
+TYPED_PROGRAM = re.compile(
+    r"^\s*\S*(?:python\S*\s+-m\s+moe_lab(?:\.(?P<door>\w+))?|moe-lab)(?:\s+|$)"
+)
 
 
 def shell_completion(words: Sequence[str]) -> None:
@@ -48,7 +50,7 @@ def shell_completion(words: Sequence[str]) -> None:
 
 def matches(line: str) -> list[str]:
     """What may follow in a half-typed command line."""
-    program = PROGRAM.match(line)
+    program = TYPED_PROGRAM.match(line)
     if program is None:
         return []
     command, rest = program["door"], line[program.end() :]

@@ -27,7 +27,7 @@ from moe_lab.config.overrides import bare
 from moe_lab.config.resolvers import register_resolvers
 from moe_lab.config.rules import Rule, places_in_file, rules_in_file
 
-Place = tuple[Path, int, str]  # file, line, and the value as written
+Origin = tuple[Path, int, str]  # file, line, and the value as written
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Known:
 
     choices: dict[str, Any]
     rules: dict[str, Rule]
-    places: dict[str, Place]
+    places: dict[str, Origin]
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Composition:
     config: DictConfig  # without Hydra's node
     choices: Mapping[str, str]  # the option in each group, where one is chosen
     rules: Mapping[str, Rule]  # of each key
-    places: Mapping[str, Place]  # where the value of each key stands in the files
+    places: Mapping[str, Origin]  # where the value of each key stands in the files
     hydra: DictConfig  # Hydra's own node: launcher and sweeper
 
     def plain(self) -> dict[str, Any]:
@@ -134,7 +134,7 @@ class Composer:
                 group: option for group, option in known.items() if bare(group) in self.groups
             }
             rules: dict[str, Rule] = {}
-            places: dict[str, Place] = {}
+            places: dict[str, Origin] = {}
             for prefix, path in files_of(found.defaults):
                 rules |= {prefix + name: rule for name, rule in rules_in_file(path).items()}
                 places |= {prefix + name: place for name, place in places_in_file(path).items()}

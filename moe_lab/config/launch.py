@@ -24,7 +24,7 @@ from moe_lab.errors import ConfigError, UserError
 
 
 @dataclass(frozen=True)
-class Usage:
+class CommandUsage:
     """How a command is typed.
 
     Words without `=` stand for the keys in `positional`, the last of which takes all that are left
@@ -45,7 +45,7 @@ class Command:
     `check` refuses what can be refused before torch is loaded.
     """
 
-    usage: Usage
+    usage: CommandUsage
     run: Callable[[Composition], int | None]
     check: Callable[[Composition], None] | None = None
 
@@ -63,14 +63,14 @@ class Command:
 
 
 @dataclass(frozen=True)
-class Line:
+class CommandLine:
     """A command line whose options have been read."""
 
     words: list[str]
     multirun: bool
 
 
-def read_line(command: Usage, arguments: Sequence[str] | None) -> Line:
+def read_line(command: CommandUsage, arguments: Sequence[str] | None) -> CommandLine:
     """The words of a command line; SystemExit once an option such as --help has been answered."""
     typed = list(sys.argv[1:] if arguments is None else arguments)
     parser = option_parser(command.name)
@@ -82,7 +82,7 @@ def read_line(command: Usage, arguments: Sequence[str] | None) -> Line:
         parser.error("-m is for train")
     words = name_positional(command, words)
     answer_options(command, options, words)
-    return Line(words, options.multirun)
+    return CommandLine(words, options.multirun)
 
 
 def option_parser(name: str) -> argparse.ArgumentParser:
@@ -100,7 +100,9 @@ def option_parser(name: str) -> argparse.ArgumentParser:
     return parser
 
 
-def answer_options(command: Usage, options: argparse.Namespace, words: Sequence[str]) -> None:
+def answer_options(
+    command: CommandUsage, options: argparse.Namespace, words: Sequence[str]
+) -> None:
     """Print what an option asks for, and leave."""
     if options.version:
         print(f"moe_lab {VERSION}")
@@ -124,7 +126,7 @@ def answer_options(command: Usage, options: argparse.Namespace, words: Sequence[
     raise SystemExit(0)
 
 
-def name_positional(command: Usage, words: Sequence[str]) -> list[str]:
+def name_positional(command: CommandUsage, words: Sequence[str]) -> list[str]:
     """`KEY=WORD` for words without a key, in the order of the command's positional keys."""
     named, left = [], list(command.positional)
     rest: list[str] = []

@@ -27,17 +27,17 @@ def values_of(override: Override) -> list[Any]:
     if override.is_delete() and override.value() is None:
         return []
     if override.is_choice_sweep():
-        return [plain(v) for v in override.sweep_iterator()]
+        return [python_value(v) for v in override.sweep_iterator()]
     if override.is_interval_sweep():
         interval: Any = override.value()
         ends = (interval.start, interval.end)
         return [int(end) if float(end).is_integer() else end for end in ends]
     if override.is_sweep_override():
         return []  # ranges and globs: every value is checked when the jobs are composed
-    return [plain(override.value())]
+    return [python_value(override.value())]
 
 
-def plain(value: Any) -> Any:
+def python_value(value: Any) -> Any:
     """A parsed value as Python sees it: quoted strings are strings, and `1e-3` from a sweep is a
     number.
     """
@@ -51,10 +51,10 @@ def plain(value: Any) -> Any:
         return parsed if isinstance(parsed, int | float | bool) else value
     if type(value).__name__ == "QuotedString":
         return value.text
-    return [plain(v) for v in value] if isinstance(value, list) else value
+    return [python_value(v) for v in value] if isinstance(value, list) else value
 
 
-def first_choice(override: Override) -> str:
+def first_value(override: Override) -> str:
     if override.is_sweep_override():
         first = next(iter(override.sweep_string_iterator()))
         return f"{override.get_key_element()}={first}"

@@ -8,6 +8,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from moe_lab.config.launch import quoted
 
@@ -41,3 +42,10 @@ def line_that_goes_on(words: Sequence[str], run_dir: Path) -> str:
     place = from_here(run_dir)
     spelled = place if PLAIN.fullmatch(place) else quoted(place)
     return shell_line("train", [*kept, f"run_dir={spelled}", "resume=true"])
+
+
+def as_list(value: Any) -> list[Any]:
+    """One value or several, as a list; none for null."""
+    if value is None:
+        return []
+    return [value] if isinstance(value, str) else list(value)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from moe_lab.networks import progress
 
-CURVES = ("constant", *progress.CURVES)
+CURVES = ("constant", *progress.PROGRESS_CURVES)
 
 
 @dataclass(frozen=True)

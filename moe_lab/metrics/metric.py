@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Literal
 
 Better = Literal["higher", "lower", "neither"]
-Split = Literal["train", "val", "test", ""]
+SplitName = Literal["train", "val", "test", ""]
 Place = Literal["epoch", "summary", "layer", "curves"]
 
 OF_SPLIT = "SPLIT"  # group of what dashboards keep in a folder named for the split
@@ -40,7 +40,8 @@ class Metric:
     form: str = ".3f"  # of the number in its unit
     group: str = OF_SPLIT  # first part of its name on dashboards, and their section
     panel: str = ""  # title of the chart that it is drawn in; empty: dashboards leave it out
-    splits: tuple[Split, ...] = ("",)  # "" alone: not of a split; beside others: the tested weights
+    # "" alone: not of a split; beside others: the tested weights
+    splits: tuple[SplitName, ...] = ("",)
     by_layer: bool = False
     kept: Literal["", "min", "max"] = ""  # what dashboards keep of a run beside the last value
     shown: tuple[Place, ...] = ()  # line of an epoch, final table, table of layers, first curves

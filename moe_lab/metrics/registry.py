@@ -11,14 +11,16 @@ from functools import cache
 
 from moe_lab.metrics.entries import further_entries
 from moe_lab.metrics.entries.evaluated import EVALUATION
-from moe_lab.metrics.entries.recorded import COSTS, HEALTH, LOSS_TERMS, TRAINING
+from moe_lab.metrics.entries.recorded import COST_METRICS, HEALTH, LOSS_TERMS, TRAINING
 from moe_lab.metrics.metric import FAMILIES, OF_SPLIT, Metric, Place
 
 # The order of tables; the first entry that matches a name describes it. Loss terms come last,
 # because a term may have any name.
-METRICS: tuple[Metric, ...] = (*TRAINING, *EVALUATION, *further_entries(), *COSTS, *LOSS_TERMS)
+METRICS: tuple[Metric, ...] = (
+    *TRAINING, *EVALUATION, *further_entries(), *COST_METRICS, *LOSS_TERMS,
+)  # fmt: skip
 STEP_TAG = "trainer/global_step"  # optimizer steps; what Lightning calls them on W&B
-SPLITS = {"train": "training", "val": "validation", "test": "test", "": ""}
+SPLIT_WORDS = {"train": "training", "val": "validation", "test": "test", "": ""}
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class Recorded:
     @property
     def split_name(self) -> str:
         """`training`, `validation`, `test`, or nothing where that goes without saying."""
-        return "" if self.metric.group == "loss" else SPLITS[self.split]
+        return "" if self.metric.group == "loss" else SPLIT_WORDS[self.split]
 
     @property
     def title(self) -> str:
@@ -122,7 +124,7 @@ def costs() -> dict[str, str]:
 def shown_in(place: Place, record: Mapping[str, object]) -> Iterator[Recorded]:
     """What of a record is shown at a place, in the order of the registry."""
     found = [known for key in record if (known := find(key)) and place in known.metric.shown]
-    order = list(SPLITS)
+    order = list(SPLIT_WORDS)
     yield from sorted(found, key=lambda k: (METRICS.index(k.metric), order.index(k.split)))
 
 

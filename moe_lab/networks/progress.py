@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-CURVES = ("linear", "cosine", "exponential")
+PROGRESS_CURVES = ("linear", "cosine", "exponential")
 
 
 class FollowsProgress(nn.Module):

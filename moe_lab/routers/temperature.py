@@ -12,7 +12,7 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-from moe_lab.networks.progress import CURVES, FollowsProgress, interpolate
+from moe_lab.networks.progress import PROGRESS_CURVES, FollowsProgress, interpolate
 
 # The floor under a learned temperature: without it the softmax can saturate, where the gate has no
 # gradient any more (the value in X-MoE's code, Chi et al. 2022).
@@ -64,8 +64,10 @@ class ScheduledTemperature(FollowsProgress, Temperature):
 
     def __init__(self, curve: str, start: float = 2.0, end: float = 0.5) -> None:
         super().__init__()
-        if curve not in CURVES:
-            raise ValueError(f"temperature.curve must be one of {', '.join(CURVES)}, got {curve!r}")
+        if curve not in PROGRESS_CURVES:
+            raise ValueError(
+                f"temperature.curve must be one of {', '.join(PROGRESS_CURVES)}, got {curve!r}"
+            )
         for name, value in (("start", start), ("end", end)):
             if value <= 0:
                 raise ValueError(f"temperature.{name} must be above 0, got {value}")

@@ -21,7 +21,7 @@ from moe_lab.models import costs
 from moe_lab.training import build
 from moe_lab.training.callbacks import Stopwatch
 from moe_lab.training.classifier import Classifier
-from moe_lab.training.resume import plain
+from moe_lab.training.resume import plain_dict
 from moe_lab.training.run_directory import RunDirectory
 from moe_lab.training.sandbox import sandbox
 
@@ -124,7 +124,7 @@ def write_page(config: DictConfig) -> float:
     directory = RunDirectory(config.run_dir)
     started = time.perf_counter()
     try:
-        directory.write_config(plain(config))
+        directory.write_config(plain_dict(config))
         write_report(directory)
     except Exception:  # as in training: without a page the run is sound
         return 0.0

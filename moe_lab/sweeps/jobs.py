@@ -64,7 +64,7 @@ def register_job_folder() -> None:
 def write_record(sweep: Path, jobs: Sequence[Job]) -> None:
     """Add jobs to the list of those that were ever asked for in this sweep."""
     sweep.mkdir(parents=True, exist_ok=True)
-    known = {job.folder: job for job in [*read_record(sweep), *jobs]}
+    known = {job.folder: job for job in [*recorded_jobs(sweep), *jobs]}
     content = [
         {"folder": job.folder, "config_hash": job.config_hash, "seed": job.seed,
          "overrides": list(job.overrides)}
@@ -73,7 +73,7 @@ def write_record(sweep: Path, jobs: Sequence[Job]) -> None:
     write_atomically(sweep / RECORD, json.dumps({"jobs": content}, indent=2) + "\n")
 
 
-def read_record(sweep: Path) -> list[Job]:
+def recorded_jobs(sweep: Path) -> list[Job]:
     """The jobs of a sweep, in the order in which they were first asked for; none without one."""
     path = sweep / RECORD
     if not path.is_file():

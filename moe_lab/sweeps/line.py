@@ -12,7 +12,7 @@ from typing import Any
 
 from moe_lab.config.check import check_line
 from moe_lab.config.compose import Composition
-from moe_lab.config.launch import Line, check_folder, with_exit_code
+from moe_lab.config.launch import CommandLine, check_folder, with_exit_code
 from moe_lab.config.typed import from_here
 from moe_lab.errors import ConfigError
 from moe_lab.sweeps import table
@@ -28,11 +28,11 @@ from moe_lab.training.status import Stopped
 def main(words: Sequence[str]) -> int:
     """`train_line` for words without options, or with -m among them: the exit code."""
     plain = [word for word in words if word not in ("-m", "--multirun")]
-    line = Line(plain, multirun=len(plain) < len(words))
+    line = CommandLine(plain, multirun=len(plain) < len(words))
     return with_exit_code("train", lambda: train_line(line))
 
 
-def train_line(line: Line) -> int:
+def train_line(line: CommandLine) -> int:
     """Train what a command line asks for.
 
     The exit code: 0 done, 1 a job failed, 2 a wrong command line, 130 or 143 stopped by a signal.

@@ -41,7 +41,7 @@ def show_plan(jobs: Sequence[Job], sweep: Path | None) -> int:
     # All that this process has done so far, the process that trains has to do as well.
     starting = time.process_time()
     entries = make_plan(jobs, sweep)
-    show(entries, sweep, starting)
+    print_plan(entries, sweep, starting)
     return 2 if any(isinstance(entry.found, str) for entry in entries) else 0
 
 
@@ -76,7 +76,7 @@ def cost_or_reason(job: Job) -> Cost | str:
         return f"{type(error).__name__}: {error}"
 
 
-def show(entries: Sequence[Entry], sweep: Path | None, starting: float = 0.0) -> None:
+def print_plan(entries: Sequence[Entry], sweep: Path | None, starting: float = 0.0) -> None:
     """A line a job, then the sum, with the seconds that the process takes to start."""
     from rich.console import Console
     from rich.markup import escape
@@ -97,7 +97,7 @@ def show(entries: Sequence[Entry], sweep: Path | None, starting: float = 0.0) ->
         cost = entry.found
         table.add_row(
             words, status, f"{cost.params:,}", f"{cost.flops_per_image:,}",
-            f"{cost.bytes / 2**20:,.0f} MiB", duration(cost.seconds),
+            f"{cost.bytes / 2**20:,.0f} MiB", rough_duration(cost.seconds),
         )  # fmt: skip
     Console().print(table)
     for line in totals(entries, starting):
@@ -124,18 +124,18 @@ def totals(entries: Sequence[Entry], starting: float = 0.0) -> list[str]:
     }  # fmt: skip
     parts = [f"{number} {name}" for name, number in counts.items() if number]
     cores = os.cpu_count() or 1
-    start = f"; {duration(starting)} of it for Python and torch to start" if left else ""
+    start = f"; {rough_duration(starting)} of it for Python and torch to start" if left else ""
     left += starting if left else 0.0
     return [
         f"{asked} job{'s' if asked != 1 else ''}{': ' if parts else ''}{', '.join(parts)}",
-        f"time of what is left, one job after the other: {duration(left)} on this machine "
+        f"time of what is left, one job after the other: {rough_duration(left)} on this machine "
         f"({cores} cores){start}; at most: early stopping may end a run sooner",
         "memory: weights, gradients, optimizer, one training batch and the images; the whole "
         f"process held {largest_process() / 2**20:,.0f} MiB at most when these jobs were tried",
     ]
 
 
-def duration(seconds: float) -> str:
+def rough_duration(seconds: float) -> str:
     """Seconds as one reads them."""
     if seconds < 120:
         return f"{seconds:.1f} s"

@@ -9,7 +9,7 @@ from moe_lab.errors import UserError
 from moe_lab.sweeps.jobs import Job
 from moe_lab.training.status import STATUSES, State, Status, read_state
 
-STYLES = {"done": "green", "running": "cyan", "interrupted": "yellow", "failed": "bold red"}
+STATUS_STYLES = {"done": "green", "running": "cyan", "interrupted": "yellow", "failed": "bold red"}
 
 
 def read_states(sweep: Path, jobs: Sequence[Job]) -> dict[str, State]:
@@ -36,12 +36,12 @@ def print_states(
         if state.status == "done" and folder in before and before[folder].status == "done":
             reason = "before"
         shown = f"{state.status}: {reason}" if reason else state.status
-        style = STYLES.get(state.status, "")
+        style = STATUS_STYLES.get(state.status, "")
         words = " ".join(own_words(first[folder], list(first.values())))
         status = f"[{style}]{escape(shown)}[/]" if style else escape(shown)
         table.add_row(escape(words), status, accuracy, folder)
     Console().print(table)
-    print(", ".join(f"{n} {status}" for status, n in count(states).items()), flush=True)
+    print(", ".join(f"{n} {status}" for status, n in count_by_status(states).items()), flush=True)
 
 
 def own_words(job: Job, jobs: Sequence[Job]) -> list[str]:
@@ -50,7 +50,7 @@ def own_words(job: Job, jobs: Sequence[Job]) -> list[str]:
     return [w for w in job.overrides if w not in shared] or list(job.overrides)
 
 
-def count(states: Mapping[str, State]) -> dict[Status, int]:
+def count_by_status(states: Mapping[str, State]) -> dict[Status, int]:
     """How many jobs are in each state, those that occur."""
     numbers = {s: sum(state.status == s for state in states.values()) for s in STATUSES}
     return {status: number for status, number in numbers.items() if number}

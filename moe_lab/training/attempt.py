@@ -20,7 +20,7 @@ from moe_lab.errors import ConfigError, DataUnavailable, UserError
 from moe_lab.training import build, console
 from moe_lab.training.final_test import Examine, validation_and_test
 from moe_lab.training.ranks import is_first_process
-from moe_lab.training.resume import plain, signalled
+from moe_lab.training.resume import plain_dict, signalled
 from moe_lab.training.run import Interrupted, TrainingRun
 from moe_lab.training.run_directory import NOT_ASKED, RunDirectory
 from moe_lab.training.run_log import logged_to
@@ -81,10 +81,10 @@ def guarded(request: Request, directory: RunDirectory) -> tuple[dict[str, Any], 
     """Summary and exit code of the run, with every way in which it can end."""
     try:
         summary = prepare(request, directory).run()
-        show(request, directory)
+        show_ending(request, directory)
         return summary, 0
     except Interrupted as interrupted:
-        show(request, directory)
+        show_ending(request, directory)
         go_on(request)
         return interrupted.summary, interrupted.exit_code
     except UserError as error:
@@ -132,7 +132,7 @@ def prepare(request: Request, directory: RunDirectory) -> TrainingRun:
         config = settle(job.with_option("dataset", fallback).config, request)
         choices |= {"dataset": fallback, "dataset_requested": choices["dataset"]}
         data = read(config)
-    lines = console.settings_lines(plain(config), choices, directory.config)
+    lines = console.settings_lines(plain_dict(config), choices, directory.config)
     for line in lines:
         log.info("%s", line)
     if request.sweep is None:
@@ -162,7 +162,7 @@ def settle(config: DictConfig, request: Request) -> DictConfig:
     return config
 
 
-def show(request: Request, directory: RunDirectory) -> None:
+def show_ending(request: Request, directory: RunDirectory) -> None:
     """The end of a run, on the screen and in the log."""
     if not is_first_process():
         return

@@ -114,7 +114,7 @@ def leaves_of(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return found
 
 
-def plain(config: Any) -> dict[str, Any]:
+def plain_dict(config: Any) -> dict[str, Any]:
     """A configuration as plain containers, resolved."""
     content = OmegaConf.to_container(config, resolve=True)
     assert isinstance(content, dict)

@@ -11,6 +11,7 @@ from typing import Any
 from lightning import Callback, Trainer, seed_everything
 from omegaconf import DictConfig
 
+from moe_lab.config.typed import as_list
 from moe_lab.data import ImageData
 from moe_lab.training import build, resume
 from moe_lab.training.callbacks import Stopwatch
@@ -22,7 +23,7 @@ from moe_lab.training.final_test import Examine, validation_and_test
 from moe_lab.training.loggers import JSONLinesLogger
 from moe_lab.training.loggers.wandb import finish_run
 from moe_lab.training.ranks import is_first_process
-from moe_lab.training.resume import plain
+from moe_lab.training.resume import plain_dict
 from moe_lab.training.run_directory import RunDirectory
 from moe_lab.training.summary import costs_of, ending_of, identity_of
 from moe_lab.training.warm_start import freeze, start_from
@@ -36,13 +37,6 @@ class Interrupted(Exception):
     def __init__(self, exit_code: int, summary: dict[str, Any]) -> None:
         super().__init__(f"interrupted, exit code {exit_code}")
         self.exit_code, self.summary = exit_code, summary
-
-
-def as_list(value: Any) -> list[Any]:
-    """One value or several, as a list; none for null."""
-    if value is None:
-        return []
-    return [value] if isinstance(value, str) else list(value)
 
 
 class TrainingRun:
@@ -83,7 +77,7 @@ class TrainingRun:
         signal.
         """
         build.fill_in_data(self.config, self.data)
-        self.plain = plain(self.config)
+        self.plain = plain_dict(self.config)
         if self.resume and self.directory.config.is_file():
             summary = resume.done_before(self.directory, self.plain)
             if summary is not None:

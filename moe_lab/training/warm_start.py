@@ -15,7 +15,7 @@ from moe_lab.errors import ConfigError
 from moe_lab.training.checkpoints import read_checkpoint
 from moe_lab.training.run_directory import RunDirectory
 
-State = dict[str, Tensor]
+StateDict = dict[str, Tensor]
 ANYWHERE = ("experts", "router")  # parts that a routed layer inside a network has as well
 # Experts kept as separate modules; those of a bank share a tensor whose first axis is E.
 LISTED = re.compile(r"^(.*experts\.)(\d+)(\..*)$")
@@ -53,15 +53,15 @@ def start_from(
     return copied
 
 
-def trained_state(run: str | Path) -> State:
+def trained_state(run: str | Path) -> StateDict:
     """The best weights of a run, by their names inside the model."""
     directory = RunDirectory(run)
     directory.read_config()  # says clearly where this is no run
-    state: State = read_checkpoint(directory.checkpoint("best"))["state_dict"]
+    state: StateDict = read_checkpoint(directory.checkpoint("best"))["state_dict"]
     return {k.removeprefix("model."): v for k, v in state.items() if k.startswith("model.")}
 
 
-def value_for(key: str, wanted: Tensor, sources: Sequence[State], noise: float) -> Tensor:
+def value_for(key: str, wanted: Tensor, sources: Sequence[StateDict], noise: float) -> Tensor:
     """What a tensor of the model starts as; ConfigError where the runs hold nothing that fits."""
     listed = LISTED.match(key)
     if listed:
@@ -86,7 +86,7 @@ def value_for(key: str, wanted: Tensor, sources: Sequence[State], noise: float) 
 
 
 def listed_expert(
-    key: str, match: re.Match[str], wanted: Tensor, sources: Sequence[State], noise: float
+    key: str, match: re.Match[str], wanted: Tensor, sources: Sequence[StateDict], noise: float
 ) -> Tensor:
     """The same for experts that are separate modules, numbered through all runs."""
     before, number, after = match[1], int(match[2]), match[3]

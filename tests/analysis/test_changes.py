@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from moe_lab.analysis.changes import drop_top, freeze, knock_out, shuffle, swap, without
+from moe_lab.analysis.changes import drop_top, knock_out, mean_routing, shuffle, swap, without
 from moe_lab.outputs import Routing
 
 
@@ -64,7 +64,7 @@ def test_a_swap_exchanges_two_columns() -> None:
 
 def test_frozen_routing_is_the_mean_of_the_split_for_each_call() -> None:
     first, second = routing([[1.0, 0.0], [0.5, 0.5]]), routing([[0.0, 1.0]])
-    change = freeze([first, second])
+    change = mean_routing([first, second])
     close(change(first, 0, 0), [[0.75, 0.25], [0.75, 0.25]])
     close(change(second, 1, 0), [[0.0, 1.0]])
     close(change(second, 2, 0), [[0.0, 1.0]])  # a call that the split never came to

@@ -15,13 +15,13 @@ from moe_lab.analysis.probes import (
     MOST_PAIRS,
     RouterProbes,
     as_json,
-    compare,
+    effect_of,
     pairs_of,
     probe,
     probe_router,
 )
 from moe_lab.analysis.rerouting import KeptAnswers
-from moe_lab.analysis.summary import verdict
+from moe_lab.analysis.summary import probe_verdict
 from moe_lab.experts import MLPExperts
 from moe_lab.models import Mixture, Model
 from moe_lab.models.combine import CombineLogits
@@ -150,7 +150,7 @@ def test_one_expert_knocked_out_leaves_the_undecided_answer() -> None:
 
 def test_compare_by_hand() -> None:
     target, before = np.array([0, 0, 0, 0, 2, 2]), np.array([0, 0, 0, 1, 2, 0])
-    effect = compare(target, before, np.array([1, 0, 3, 0, 2, 2]), 4)
+    effect = effect_of(target, before, np.array([1, 0, 3, 0, 2, 2]), 4)
     assert (effect.lost, effect.gained, effect.changed_predictions) == (2, 2, 4)
     assert effect.accuracy_before == effect.accuracy_after == pytest.approx(4 / 6)
     by_class = effect.change_by_class
@@ -172,9 +172,9 @@ def test_many_experts_are_swapped_in_a_sample_of_pairs() -> None:
 
 def test_the_verdict_names_experts_that_are_missed_and_a_router_that_does_not_matter() -> None:
     images, target = IMAGES.repeat(20, 1, 1, 1), TARGET.repeat(20)
-    said = verdict(probe(constant_mixture([0, 1, 2]), [(images, target)], C)["router"])
+    said = probe_verdict(probe(constant_mixture([0, 1, 2]), [(images, target)], C)["router"])
     assert said.startswith("Who is asked matters")
     assert "Experts that are missed: 0, 1, 2;" in said
-    alike = verdict(probe(constant_mixture([0, 0, 0]), [(images, target)], C)["router"])
+    alike = probe_verdict(probe(constant_mixture([0, 0, 0]), [(images, target)], C)["router"])
     assert "makes no difference" in alike
     assert "no answer moves: 0, 1, 2." in alike

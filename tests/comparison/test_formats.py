@@ -15,7 +15,7 @@ import pytest
 
 from moe_lab.comparison.comparison import Comparison, compare_runs
 from moe_lab.comparison.formats import (
-    figures,
+    comparison_figures,
     to_csv,
     to_html,
     to_latex,
@@ -187,7 +187,7 @@ def test_only_unfinished_runs_are_an_error(record: Record, tmp_path: Path) -> No
 def test_figures_show_every_run_and_are_written_beside_the_tables(
     comparison: Comparison, tmp_path: Path
 ) -> None:
-    drawn = figures(comparison)
+    drawn = comparison_figures(comparison)
     dots = [tuple(c.get_offsets()[:, 0]) for c in drawn["box_plots"].axes[0].collections]
     assert dots == [tuple(SPARSE), tuple(DENSE)]
     written = {path.name for path in write(comparison, tmp_path / "out")}

@@ -5,7 +5,13 @@ from __future__ import annotations
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from moe_lab.comparison.matching import BUDGETS, compose_subject, count, dense_twin, find_width
+from moe_lab.comparison.matching import (
+    BUDGETS,
+    compose_training,
+    count_cost,
+    dense_twin,
+    find_width,
+)
 from moe_lab.errors import ConfigError
 
 SMALL = ("dataset=synthetic", "expert.hidden=16", "router.top_k=2")
@@ -14,7 +20,7 @@ MLP = 784 + 1 + 10  # parameters of a perceptron for each hidden unit, beside 10
 
 def test_active_flops_by_hand() -> None:
     # two experts 2 (784 + 10) 16 each, gate and noise 2 * 784 * 8 each where they are computed
-    mixture = count(compose_subject(SMALL), "active_flops")
+    mixture = count_cost(compose_training(SMALL), "active_flops")
     twin = dense_twin(SMALL, "active_flops")
     assert twin.mixture_cost == mixture
     assert mixture >= 2 * 2 * 794 * 16 + 2 * 784 * 8
@@ -36,7 +42,7 @@ def test_total_and_active_parameters_by_hand() -> None:
 def test_one_hidden_unit_more_would_cost_more_than_the_mixture(budget: str) -> None:
     twin = dense_twin(SMALL, budget)
     *words, _ = twin.overrides
-    wider = count(compose_subject([*words, f"expert.hidden={twin.hidden + 1}"]), budget)
+    wider = count_cost(compose_training([*words, f"expert.hidden={twin.hidden + 1}"]), budget)
     assert twin.cost <= twin.mixture_cost < wider
     nearest = dense_twin(SMALL, budget, side="nearest")
     assert nearest.hidden in (twin.hidden, twin.hidden + 1)

@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 from moe_lab.sweeps import plan as plan_module
 from moe_lab.sweeps.cost import Cost, write_page
 from moe_lab.sweeps.jobs import Job
-from moe_lab.sweeps.plan import Entry, duration, totals
+from moe_lab.sweeps.plan import Entry, rough_duration, totals
 
 Train = Callable[..., tuple[int, Path]]
 ReadJSON = Callable[[Path], dict[str, Any]]
@@ -136,5 +136,5 @@ def test_the_page_about_a_run_counts_where_one_is_asked_for(tmp_path: Path) -> N
 
 
 def test_durations_are_readable() -> None:
-    assert [duration(s) for s in (1.26, 600, 36000)] == ["1.3 s", "10.0 min", "10.0 h"]
+    assert [rough_duration(s) for s in (1.26, 600, 36000)] == ["1.3 s", "10.0 min", "10.0 h"]
     assert totals([])[0] == "0 jobs"

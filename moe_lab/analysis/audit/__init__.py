@@ -21,11 +21,11 @@ from moe_lab.analysis.audit.answers import (
 from moe_lab.analysis.audit.routing import unused_experts_cost_nothing, weights_keep_their_promise
 from moe_lab.analysis.audit.subject import Finding, Subject, compose_subject, fill_in_statistics
 
-__all__ = ["CHECKS", "Subject", "Verdict", "audit", "compose_subject", "fill_in_statistics"]
+__all__ = ["CHECKS", "CheckResult", "Subject", "audit", "compose_subject", "fill_in_statistics"]
 
 
 @dataclass(frozen=True)
-class Verdict:
+class CheckResult:
     """What one check found: passed, failed, or nothing to check."""
 
     name: str
@@ -45,14 +45,14 @@ CHECKS: dict[str, Callable[[Subject], Finding]] = {
 }
 
 
-def audit(subject: Subject) -> list[Verdict]:
+def audit(subject: Subject) -> list[CheckResult]:
     """Every check in turn; the model's weights are the same afterwards."""
     kept = {name: value.clone() for name, value in subject.model.state_dict().items()}
     verdicts = []
     for name, check in CHECKS.items():
         torch.manual_seed(0)
         passed, detail = check(subject)
-        verdicts.append(Verdict(name, passed, detail))
+        verdicts.append(CheckResult(name, passed, detail))
         subject.model.load_state_dict(kept)
     subject.model.zero_grad(set_to_none=True)
     return verdicts

@@ -8,10 +8,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from moe_lab.analysis.audit import Verdict
+from moe_lab.analysis.audit import CheckResult
 
 
-def print_verdicts(verdicts: Sequence[Verdict]) -> None:
+def print_verdicts(verdicts: Sequence[CheckResult]) -> None:
     """A line per check."""
     marks = {True: "[green]pass[/green]", False: "[bold red]FAIL[/bold red]", None: "n/a"}
     table = Table("", "check", "what was found", title="audit", title_justify="left")

@@ -59,7 +59,9 @@ def line_chart(title: str, series: dict[str, Points]) -> Chart:
 
     lines = []
     for place, (name, points) in enumerate(series.items()):
-        placed = [(across(x), up(y), f"{name}, step {x:,.0f}: {y:.4g}") for x, y in thinned(points)]
+        placed = [
+            (across(x), up(y), f"{name}, step {x:,.0f}: {y:.4g}") for x, y in decimated(points)
+        ]
         path = "M" + "L".join(f"{x} {y}" for x, y, _ in placed)
         style = STYLES.get(name, place % 6 + 3)
         lines.append(Line(name, style, path, placed, f"{points[-1][1]:.4g}"))
@@ -80,7 +82,7 @@ def ticks(values: Sequence[float], whole: bool) -> list[float]:
     return [float(round(value, 12)) for value in found]
 
 
-def thinned(points: Points) -> Points:
+def decimated(points: Points) -> Points:
     """Not more points than can be told apart; the last one stays."""
     stride = -(-len(points) // MOST_POINTS)
     return points[::-1][::stride][::-1]

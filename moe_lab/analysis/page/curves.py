@@ -18,7 +18,7 @@ FIRST = (
 )  # fmt: skip
 
 
-def training_curves(
+def training_charts(
     metrics: Sequence[dict[str, Any]], epochs: int | None
 ) -> tuple[list[Chart], list[Chart]]:
     """The charts that everybody looks at, and all others."""

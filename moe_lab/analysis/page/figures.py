@@ -19,7 +19,7 @@ class Figure:
     address: str | None
 
 
-def figures(run: Path, paths: Sequence[Path]) -> list[Figure]:
+def embedded_figures(run: Path, paths: Sequence[Path]) -> list[Figure]:
     """Pictures in their order, as many as the page has room for."""
     found = []
     room = MOST_BYTES

@@ -5,16 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from moe_lab.analysis.page.record import LoggedRow
+from moe_lab.analysis.page.routing import MOST_CELLS
 from moe_lab.analysis.page.table import Column, HeatMap, Table, number, words
 
-MOST_CELLS = 1600
 MOST_CHECKS = 60  # side by side; more are thinned out
 FULL_SHADE = 2.0  # fair shares
 NUMBERS = re.compile(r"\d+(\.\d+)?")
-
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -25,11 +23,11 @@ class HealthPart:
     strips: Sequence[HeatMap]
 
 
-def health_part(checks: Sequence[Row]) -> HealthPart | None:
+def health_part(checks: Sequence[LoggedRow]) -> HealthPart | None:
     """None where nothing was checked: without a router, or without the callback."""
     if not checks:
         return None
-    by_layer: dict[str, list[Row]] = {}
+    by_layer: dict[str, list[LoggedRow]] = {}
     for check in checks:
         by_layer.setdefault(check["layer"], []).append(check)
     strips = [
@@ -39,7 +37,7 @@ def health_part(checks: Sequence[Row]) -> HealthPart | None:
     return HealthPart(event_table(checks), strips)
 
 
-def event_table(checks: Sequence[Row]) -> Table | None:
+def event_table(checks: Sequence[LoggedRow]) -> Table | None:
     """A row a trouble, however often it was seen; its text is that of the last time."""
     seen: dict[tuple[str, str, str], list[tuple[int, str]]] = {}
     for check in checks:
@@ -71,7 +69,7 @@ def event_table(checks: Sequence[Row]) -> Table | None:
     return Table("Alarms and advice", columns, rows)
 
 
-def strip(caption: str, checks: Sequence[Row]) -> HeatMap:
+def strip(caption: str, checks: Sequence[LoggedRow]) -> HeatMap:
     """Share of weight of each expert, check by check."""
     num_experts = len(checks[0]["share"])
     most = max(1, min(MOST_CHECKS, MOST_CELLS // num_experts))

@@ -41,7 +41,7 @@ MEANINGS = {
     "seed": "initial weights, order of images, augmentation and noise",
 }
 PREFIX = re.compile(r"^(test_|val_|pass_\d+_)")
-STAGES = {"test_": "test: ", "val_": "validation: "}
+STAGE_PREFIXES = {"test_": "test: ", "val_": "validation: "}
 
 
 def meaning_of(key: str) -> str:
@@ -50,7 +50,7 @@ def meaning_of(key: str) -> str:
         return MEANINGS[key]
     found = PREFIX.match(key)
     if found:
-        start = STAGES.get(found[1]) or f"after pass {found[1].split('_')[1]}: "
+        start = STAGE_PREFIXES.get(found[1]) or f"after pass {found[1].split('_')[1]}: "
         rest = meaning_of(key[found.end() :])
         return start + rest if rest else ""
     _, _, rest = key.partition("_")

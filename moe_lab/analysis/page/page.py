@@ -13,8 +13,8 @@ from markupsafe import Markup
 
 from moe_lab.analysis.page import overview, routing
 from moe_lab.analysis.page.answers import answer_parts
-from moe_lab.analysis.page.curves import training_curves
-from moe_lab.analysis.page.figures import figures
+from moe_lab.analysis.page.curves import training_charts
+from moe_lab.analysis.page.figures import embedded_figures
 from moe_lab.analysis.page.health import health_part
 from moe_lab.analysis.page.layers import layers_of
 from moe_lab.analysis.page.passes import pass_table
@@ -64,7 +64,7 @@ def source(name: str) -> str:
 def content(record: Record) -> dict[str, Any]:
     """The values of the template."""
     summary, config = record.summary, record.config
-    curves, more_curves = training_curves(record.metrics, summary.get("epochs"))
+    curves, more_curves = training_charts(record.metrics, summary.get("epochs"))
     settings, compared = compare_settings(config, summary.get("choices", {}))
     changed = [setting for setting in settings if setting.differs]
     return {
@@ -86,7 +86,7 @@ def content(record: Record) -> dict[str, Any]:
         "answers": answer_parts(record.tables, record.class_names),
         "passes": pass_table(record.tables),
         "health": health_part(record.health),
-        "figures": figures(record.path, record.plots),
+        "figures": embedded_figures(record.path, record.plots),
         "results": overview.result_table(record),
         "circumstances": overview.circumstances(record),
     }

@@ -7,7 +7,7 @@ from typing import Any
 
 from moe_lab.analysis.page.table import Cell, Column, Table, number, share
 
-COLUMNS = (
+PASS_COLUMNS = (
     Column("accuracy", "share of images answered rightly after the pass"),
     Column("confidence", "mean largest probability after the pass"),
     Column("agreement", "share of images answered as in the pass before"),
@@ -23,7 +23,7 @@ def pass_table(tables: Mapping[str, Any]) -> Table | None:
     passes = tables.get("passes")
     if not passes:
         return None
-    columns = [column for column in COLUMNS if column.name.replace(" ", "_") in passes]
+    columns = [column for column in PASS_COLUMNS if column.name.replace(" ", "_") in passes]
     rows = []
     for t in range(len(passes["accuracy"])):
         values = [

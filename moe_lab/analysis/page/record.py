@@ -9,7 +9,7 @@ from typing import Any
 
 from moe_lab.training.run_directory import RunDirectory
 
-Row = dict[str, Any]
+LoggedRow = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -17,12 +17,12 @@ class Record:
     """The files of a run; those that are not there are empty."""
 
     path: Path
-    config: Row
-    summary: Row
-    tables: Row
-    environment: Row
-    metrics: list[Row]
-    health: list[Row]
+    config: LoggedRow
+    summary: LoggedRow
+    tables: LoggedRow
+    environment: LoggedRow
+    metrics: list[LoggedRow]
+    health: list[LoggedRow]
     plots: list[Path]
 
     @property
@@ -56,15 +56,15 @@ def read_record(run: RunDirectory) -> Record:
     )
 
 
-def read_json(path: Path) -> Row:
+def read_json(path: Path) -> LoggedRow:
     """The object in a file; empty without the file."""
     if not path.is_file():
         return {}
-    content: Row = json.loads(path.read_text(encoding="utf-8"))
+    content: LoggedRow = json.loads(path.read_text(encoding="utf-8"))
     return content
 
 
-def read_lines(path: Path) -> list[Row]:
+def read_lines(path: Path) -> list[LoggedRow]:
     """The objects in a file, one a line; a last line that was cut off is left out."""
     if not path.is_file():
         return []

@@ -107,7 +107,7 @@ def pass_accuracies(summary: Mapping[str, Any]) -> list[float]:
     return accuracies
 
 
-def health(layer: Layer) -> str:
+def health_of(layer: Layer) -> str:
     """`unknown`, `single`, `collapsed`, `dead`, `all` (no choice is made), `uneven` or `even`."""
     experts, values = layer.num_experts, layer.values
     if experts is None:
@@ -135,7 +135,7 @@ def is_collapsed(layer: Layer, experts: int) -> bool:
 
 def health_sentence(layer: Layer) -> str:
     """What the router does with its experts, in numbers."""
-    kind, values, experts = health(layer), layer.values, layer.num_experts
+    kind, values, experts = health_of(layer), layer.values, layer.num_experts
     router = "Its router" if layer.only else f"Router {layer.name}"
     if experts is None:
         return f"{router} gives its busiest expert {percent(values['max_load_share'])} of the load."

@@ -15,7 +15,7 @@ from moe_lab.errors import ConfigError, UserError
 
 TIMEOUT = 15  # seconds an answer of the server may take
 # What an address names before the part by which it is known, and what is replaced of an old one.
-PLACES = {
+ADDRESSES = {
     "workspace": ("?nw=", ("name", "sections", "settings", "runset_settings")),
     "report": ("/reports/--", ("title", "description", "blocks")),
 }
@@ -28,8 +28,8 @@ def push(config: DictConfig) -> list[str]:
         entity = config.entity or api.default_entity or ""
         refuse_unknown_project(api, entity, config.project)
         pages = [
-            save(build_workspace(config, entity), "workspace", config.workspace),
-            save(build_report(config, entity, online=True), "report", config.report),
+            save_page(build_workspace(config, entity), "workspace", config.workspace),
+            save_page(build_report(config, entity, online=True), "report", config.report),
         ]
     return [str(page.url) for page in pages]
 
@@ -63,11 +63,13 @@ def refuse_unknown_project(api: wandb.Api, entity: str, project: str) -> None:
         )
 
 
-def save(built: ws.Workspace | wr.Report, key: str, name: str | None) -> ws.Workspace | wr.Report:
+def save_page(
+    built: ws.Workspace | wr.Report, key: str, name: str | None
+) -> ws.Workspace | wr.Report:
     """Write it, in the place of the one of this name if there is one."""
     if name is None:
         return built.save()
-    before, parts = PLACES[key]
+    before, parts = ADDRESSES[key]
     try:
         old = type(built).from_url(f"https://wandb/{built.entity}/{built.project}{before}{name}")
     except (ValueError, TypeError, KeyError) as error:

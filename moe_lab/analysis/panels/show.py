@@ -18,7 +18,7 @@ from moe_lab.metrics.registry import STEP_TAG
 UNKNOWN = "ENTITY"  # the key's own, which only the server knows
 
 
-def show(config: DictConfig) -> None:
+def show_panels(config: DictConfig) -> None:
     """Print the panels, or with format=yaml or format=json all that W&B would be sent."""
     sent = specification(config)
     if config.format == "json":
@@ -51,16 +51,18 @@ def panel_table() -> Table:
             stored = panel._to_model().model_dump(by_alias=True, exclude_none=True)
             kind, config = stored["viewType"], stored["config"]
             head = section.title if position == 0 else ""
-            table.add_row(head, config.get("chartTitle", kind), kind, ", ".join(drawn(config)))
+            table.add_row(
+                head, config.get("chartTitle", kind), kind, ", ".join(drawn_names(config))
+            )
         table.add_section()
     return table
 
 
-def drawn(config: Any, key: str = "") -> Iterator[str]:
+def drawn_names(config: Any, key: str = "") -> Iterator[str]:
     """The names of metrics, settings, pictures and tables in what W&B stores of a panel."""
     if isinstance(config, dict):
-        yield from (name for k, value in config.items() for name in drawn(value, k))
+        yield from (name for k, value in config.items() for name in drawn_names(value, k))
     elif isinstance(config, list):
-        yield from (name for value in config for name in drawn(value, key))
+        yield from (name for value in config for name in drawn_names(value, key))
     elif key == "accessor" or ("/" in str(config) and config != STEP_TAG and "Title" not in key):
         yield str(config)

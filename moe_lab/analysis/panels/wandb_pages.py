@@ -5,7 +5,6 @@ is opened, and a report with the text that explains it. Nothing is sent.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from typing import Any
 
 import wandb_workspaces.reports.v2 as wr
@@ -14,6 +13,7 @@ from omegaconf import DictConfig
 from wandb_workspaces.expr import FilterExpr, MetricType
 
 from moe_lab.analysis.panels.panels import of_run, sections
+from moe_lab.config.typed import as_list
 from moe_lab.errors import ConfigError
 from moe_lab.metrics.registry import STEP_TAG, lookup
 
@@ -82,10 +82,6 @@ def run_filters(config: DictConfig) -> list[FilterExpr]:
         stored = ws.Config(".".join((first, "value", *rest)))
         filters.append((ws.Metric("Group") if key == SWEEP else stored) == as_value(value))
     return filters
-
-
-def as_list(typed: str | Sequence[str]) -> Sequence[str]:
-    return [typed] if isinstance(typed, str) else typed
 
 
 def as_value(text: str) -> Any:

@@ -13,8 +13,7 @@ from sklearn.metrics import confusion_matrix
 from moe_lab.analysis.plots.run_view import RunFigures
 from moe_lab.analysis.plots.style import MUTED, PALETTE, heat_map, panels, styled
 from moe_lab.analysis.records import Records
-
-NUM_BINS = 15
+from moe_lab.metrics.classification import NUM_BINS
 
 
 def confusion(records: Records) -> Figure:

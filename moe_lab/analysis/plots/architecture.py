@@ -20,12 +20,12 @@ SIZES = (
     "in_features", "hidden", "out_features",
 )  # fmt: skip
 SHADES = {"backbone": 5, "router": 1, "experts": 2, "combine": 4}
-WIDTH, GAP, LINE = 2.3, 0.5, 0.155  # inches
+BOX_WIDTH, GAP, LINE_HEIGHT = 2.3, 0.5, 0.155  # inches
 LETTERS = 34  # of the small print that fit into a box
 
 
 @dataclass(frozen=True)
-class Part:
+class Box:
     """One box."""
 
     name: str
@@ -40,7 +40,7 @@ class Part:
 
     @property
     def height(self) -> float:
-        return 0.42 + LINE * len(self.lines)
+        return 0.42 + LINE_HEIGHT * len(self.lines)
 
 
 @styled
@@ -55,7 +55,7 @@ def architecture(model: Model) -> Figure:
     drawn = {part.name for column in flow for part in column}
     rest = [part for part in found.values() if part.name not in drawn]
     total = sum(part.parameters for part in found.values())
-    width = 2.0 + max(len(flow), len(rest)) * (WIDTH + GAP)
+    width = 2.0 + max(len(flow), len(rest)) * (BOX_WIDTH + GAP)
     tallest = max((sum(p.height for p in c) + GAP * (len(c) - 1) for c in flow), default=1.0)
     below = max((part.height for part in rest), default=-0.3) + 0.3
     figure = blank(f"{type(model).__name__}: {total:,} parameters", width, tallest + below + 0.75)
@@ -64,11 +64,11 @@ def architecture(model: Model) -> Figure:
     axes.set(xlim=(0, width), ylim=(0, tallest + below + 0.15), aspect="equal")
     draw_flow(axes, flow, below + 0.1 + tallest / 2)
     for place, part in enumerate(rest):
-        box(axes, part, 0.9 + GAP + place * (WIDTH + GAP), 0.05)
+        box(axes, part, 0.9 + GAP + place * (BOX_WIDTH + GAP), 0.05)
     return figure
 
 
-def draw_flow(axes: Axes, flow: list[list[Part]], centre: float) -> None:
+def draw_flow(axes: Axes, flow: list[list[Box]], centre: float) -> None:
     """The boxes in columns from images to answer, with arrows between neighbours."""
     x, ends = 0.9, [(0.75, centre)]
     axes.text(0.05, centre, "images\n[B, ...]", va="center", fontsize=9)
@@ -83,31 +83,31 @@ def draw_flow(axes: Axes, flow: list[list[Part]], centre: float) -> None:
         join(axes, ends, middles)
         if len(column) == 2:
             down = middles[0][1] - column[0].height / 2
-            join(axes, [(x + WIDTH / 2, down)], [(x + WIDTH / 2, down - GAP)])
-            axes.text(x + WIDTH / 2 + 0.1, down - GAP / 2, "who is asked", va="center",
+            join(axes, [(x + BOX_WIDTH / 2, down)], [(x + BOX_WIDTH / 2, down - GAP)])
+            axes.text(x + BOX_WIDTH / 2 + 0.1, down - GAP / 2, "who is asked", va="center",
                       fontsize=7, color=MUTED)  # fmt: skip
-        x += WIDTH
+        x += BOX_WIDTH
         ends = [(x, middle) for _, middle in middles]
     join(axes, ends, [(x + GAP, centre)])
     axes.text(x + GAP + 0.1, centre, "log_probs\n[B, C]", va="center", fontsize=9)
 
 
-def parts(model: Model) -> list[Part]:
+def parts(model: Model) -> list[Box]:
     """Every part of the model, once; those of a mixture inside it in its place.
 
     The parameters of the parts sum to those of the model.
     """
-    found: list[Part] = []
+    found: list[Box] = []
     for name, child in model.named_children():
         if isinstance(child, Model):
             found += parts(child)
         else:
             size = sum(parameter.numel() for parameter in child.parameters())
-            found.append(Part(name, kind(child), details(child), size))
+            found.append(Box(name, kind(child), details(child), size))
     own = sum(parameter.numel() for parameter in model.parameters(recurse=False))
     if own:
         names = ", ".join(name for name, _ in model.named_parameters(recurse=False))
-        found.append(Part("own weights", names, "", own))
+        found.append(Box("own weights", names, "", own))
     return found
 
 
@@ -127,11 +127,11 @@ def details(module: nn.Module) -> str:
     )
 
 
-def box(axes: Axes, part: Part, x: float, y: float) -> None:
+def box(axes: Axes, part: Box, x: float, y: float) -> None:
     """A part's box with its lower left corner at (x, y)."""
     axes.add_patch(
         FancyBboxPatch(
-            (x, y), WIDTH, part.height, boxstyle="round,pad=0,rounding_size=0.08",
+            (x, y), BOX_WIDTH, part.height, boxstyle="round,pad=0,rounding_size=0.08",
             facecolor="white", edgecolor=PALETTE[SHADES.get(part.name, 9)], linewidth=1.8,
         )
     )  # fmt: skip

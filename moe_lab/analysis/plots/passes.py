@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from moe_lab.analysis.plots.pictures import are_pictures, show
+from moe_lab.analysis.plots.pictures import are_pictures, show_picture
 from moe_lab.analysis.plots.run_view import Pixels, RunFigures, RunView
 from moe_lab.analysis.plots.style import PALETTE, panels, styled
 from moe_lab.analysis.records import Records
@@ -71,7 +71,7 @@ def pass_probabilities(records: Records, images: Pixels | None = None) -> Figure
         if shown:
             assert images is not None
             inset = panel.inset_axes((0.8, 0.82, 0.19, 0.19))
-            show(inset, images[row])
+            show_picture(inset, images[row])
             inset.set_axis_off()
     axes[0].set_ylabel("probability (solid: true class)")
     return figure

@@ -10,7 +10,7 @@ from moe_lab.analysis.plots.run_view import LayerFigures, LayerView, Pixels, Run
 from moe_lab.analysis.plots.style import blank, panels, styled
 from moe_lab.analysis.records import LayerRecords, Records
 
-MOST_MISTAKES, MOST_EXPERTS, FAVOURITES = 24, 16, 10
+MOST_MISTAKES, MOST_EXPERTS, IMAGES_PER_EXPERT = 24, 16, 10
 
 
 @styled
@@ -25,7 +25,7 @@ def misclassified(records: Records, images: Pixels) -> Figure:
     for panel in axes:
         panel.set_axis_off()
     for panel, row in zip(axes, sure, strict=False):
-        show(panel, images[row])
+        show_picture(panel, images[row])
         names = records.class_names
         true, answered = names[records.target[row]], names[records.predicted[row]]
         who = [asked(layer, int(row)) for layer in records.layers.values()]
@@ -50,12 +50,12 @@ def top_images(layer: LayerRecords, images: Pixels) -> Figure:
     if len(shown) < layer.num_experts:
         title += f": the {len(shown)} most used of {layer.num_experts}"
     figure = blank(title, 8.4, 0.75 * len(shown) + 0.5)
-    grid = figure.subplots(len(shown), FAVOURITES, squeeze=False)
+    grid = figure.subplots(len(shown), IMAGES_PER_EXPERT, squeeze=False)
     for row, expert in zip(grid, shown, strict=True):
         weights = layer.weights[:, expert]
-        best = np.argsort(-weights, kind="stable")[:FAVOURITES]
+        best = np.argsort(-weights, kind="stable")[:IMAGES_PER_EXPERT]
         for panel, image in zip(row, best[weights[best] > 0], strict=False):
-            show(panel, images[image])
+            show_picture(panel, images[image])
             panel.set_title(f"{weights[image]:.2f}", fontsize=6, loc="center", pad=2)
         for panel in row:
             panel.set(xticks=[], yticks=[])
@@ -65,7 +65,7 @@ def top_images(layer: LayerRecords, images: Pixels) -> Figure:
     return figure
 
 
-def show(axes: Axes, image: Pixels) -> None:
+def show_picture(axes: Axes, image: Pixels) -> None:
     """One picture, grey or in colour: [channels, height, width]."""
     grey = image.shape[0] != 3
     pixels = image[0] if grey else image.transpose(1, 2, 0)

@@ -20,8 +20,8 @@ from moe_lab.analysis.tables import first_choice
 from moe_lab.training.classifier import Classifier
 
 SIDE = 128  # points along a side: every second one of the 256 that a pixel can hold
-CHUNK = 4096
-MOST_POINTS = 1000
+POINTS_AT_ONCE = 4096
+MOST_DRAWN = 1000
 
 
 def square_records(classifier: Classifier, class_names: Sequence[str]) -> Records:
@@ -32,7 +32,7 @@ def square_records(classifier: Classifier, class_names: Sequence[str]) -> Record
 
     def batches() -> Iterator[tuple[Tensor, Tensor]]:
         shape = (1, -1, 1, 1)
-        for pixels in square().split(CHUNK):
+        for pixels in square().split(POINTS_AT_ONCE):
             device = classifier.mean.device
             scaled = pixels.to(device, torch.float32) / 255
             normalised = (scaled - classifier.mean.view(shape)) / classifier.std.view(shape)
@@ -70,7 +70,7 @@ def decision_regions(toy: Records, points: Pixels, target: Whole) -> Figure:
         paint(panel, first_choice(layer), share, expert_names(layer.num_experts), "expert")
         title = "First expert (pale: shared)"
         panel.set_title(title if len(toy.layers) == 1 else f"{name}: {title.lower()}")
-    shown = slice(None, MOST_POINTS)
+    shown = slice(None, MOST_DRAWN)
     x, y = points[shown].reshape(-1, 2).T / 255
     shades = np.array(colours(len(toy.class_names)))[target[shown]]
     axes[0].scatter(x, y, c=shades, s=9, edgecolors="white", linewidths=0.4)

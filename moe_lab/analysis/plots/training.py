@@ -17,7 +17,7 @@ from moe_lab.analysis.plots.style import PALETTE, colours, panels, styled
 @styled
 def training_curves(rows: Rows) -> Figure:
     """Loss and accuracy on both splits, and each unweighted loss term, by optimizer step."""
-    rows = during_training(rows)
+    rows = until_last_epoch(rows)
     terms = term_names(rows)
     figure, axes = panels("Training", columns=3 if terms else 2)
     draw(axes[0], rows, {"train_epoch_loss": "training, all terms", "val_loss": "validation"})
@@ -27,20 +27,20 @@ def training_curves(rows: Rows) -> Figure:
     if terms:
         draw(axes[2], rows, {f"train_{name}": name for name in terms}, marker="")
         axes[2].set(title="Loss terms, unweighted", ylabel="value of the term")
-        seen = np.concatenate([series(rows, f"train_{name}")[1] for name in terms])
+        seen = np.concatenate([steps_and_values(rows, f"train_{name}")[1] for name in terms])
         if seen.size and seen.min() > 0 and seen.max() / seen.min() > 10:
             axes[2].set_yscale("log")
     number_steps(axes, rows)
     return figure
 
 
-def during_training(rows: Rows) -> Rows:
+def until_last_epoch(rows: Rows) -> Rows:
     """Without the validation of the best weights, which is logged once training is over."""
     ends = [row["step"] for row in rows if "train_epoch_loss" in row]
     return [row for row in rows if not ends or row["step"] <= ends[-1]]
 
 
-def series(rows: Rows, key: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+def steps_and_values(rows: Rows, key: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Steps and values of one logged name; of a step that was logged again, the later value."""
     found = {row["step"]: row[key] for row in rows if row.get(key) is not None}
     steps = sorted(found)
@@ -83,7 +83,7 @@ def draw(axes: Axes, rows: Rows, names: Mapping[str, str], marker: str = "o") ->
     """One labelled line for each logged name that is there."""
     shades = PALETTE if len(names) <= len(PALETTE) else colours(len(names))
     for (key, label), shade in zip(names.items(), shades, strict=False):
-        steps, values = series(rows, key)
+        steps, values = steps_and_values(rows, key)
         if len(steps):
             # A line of one point is invisible without its marker.
             shown = marker if len(steps) > 1 else "o"

@@ -15,7 +15,7 @@ from moe_lab.analysis.plots.style import MUTED, blank, colours, styled
 from moe_lab.analysis.records import LayerRecords, Records
 from moe_lab.analysis.tables import weight_share
 
-MOST_NAMED = 32  # leaves that still have room for words
+MOST_LABELLED = 32  # leaves that still have room for words
 
 
 @styled
@@ -41,7 +41,7 @@ def tree_routing(records: Records, layer: LayerRecords, branching: Sequence[int]
                 )  # fmt: skip
             shade = shades[label] if mass > 0 else "#dddddd"
             axes.scatter(places[node], -depth, s=25 + 900 * mass, color=shade, zorder=2)
-            if len(level) <= MOST_NAMED:
+            if len(level) <= MOST_LABELLED:
                 name = records.class_names[label] if mass > 0 else "-"
                 purity = cells[label] / mass if mass > 0 else 0.0
                 axes.annotate(
@@ -53,7 +53,7 @@ def tree_routing(records: Records, layer: LayerRecords, branching: Sequence[int]
     marks = [
         Line2D([], [], marker="o", linestyle="", color=shades[label],
                label=records.class_names[label])
-        for label in sorted(dominant)[:MOST_NAMED]
+        for label in sorted(dominant)[:MOST_LABELLED]
     ]  # fmt: skip
     axes.legend(handles=marks, title="class with most weight", loc="center left",
                 bbox_to_anchor=(1, 0.5))  # fmt: skip

@@ -11,7 +11,12 @@ from matplotlib.figure import Figure
 
 from moe_lab.analysis.plots.run_view import LayerFigures, LayerView, Rows
 from moe_lab.analysis.plots.style import MUTED, colours, panels, styled
-from moe_lab.analysis.plots.training import draw, during_training, number_steps, series
+from moe_lab.analysis.plots.training import (
+    draw,
+    number_steps,
+    steps_and_values,
+    until_last_epoch,
+)
 
 
 @styled
@@ -20,7 +25,7 @@ def utilisation(rows: Rows, num_experts: int, prefix: str = "val_") -> Figure:
 
     The shares are read from `{prefix}share_0` to `{prefix}share_{E-1}`.
     """
-    rows = during_training(rows)
+    rows = until_last_epoch(rows)
     shares = share_keys(rows, prefix)
     figure, axes = panels("Use of the experts during training", columns=3 if shares else 2)
     if shares:
@@ -51,8 +56,8 @@ def share_keys(rows: Rows, prefix: str) -> list[str]:
 
 def stack_shares(axes: Axes, rows: Rows, keys: list[str]) -> None:
     """One band an expert, as thick as its share; its number stands in it where it fits."""
-    steps = series(rows, keys[0])[0]
-    shares = np.stack([series(rows, key)[1] for key in keys])  # [E, validations]
+    steps = steps_and_values(rows, keys[0])[0]
+    shares = np.stack([steps_and_values(rows, key)[1] for key in keys])  # [E, validations]
     axes.stackplot(
         steps, shares, colors=colours(len(keys)), edgecolor="white", linewidth=0.4, alpha=0.85
     )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from functools import partial
 
-from moe_lab.metrics.metric import Metric, Split
+from moe_lab.metrics.metric import Metric, SplitName
 
-EVALUATED: tuple[Split, ...] = ("val", "test", "")
+EVALUATED: tuple[SplitName, ...] = ("val", "test", "")
 BITS = "bits"
 
 classified = partial(Metric, splits=EVALUATED, statistics="classification.ClassificationStatistics")

@@ -57,7 +57,7 @@ LOSS_TERMS = (
     ),
 )
 
-COSTS = (
+COST_METRICS = (
     spent(
         name="params_total", label="total parameters", unit="parameters", better="lower", form=",",
         meaning="learned numbers in the model", formula="sum of the sizes of all weights",

@@ -9,7 +9,7 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
 from moe_lab.config.compose import composer
-from moe_lab.config.launch import Line
+from moe_lab.config.launch import CommandLine
 from moe_lab.errors import ConfigError
 from moe_lab.sweeps.search.study import require_optuna
 
@@ -17,7 +17,7 @@ SWEEPER = "hydra/sweeper"
 GENERAL = "general"  # the file for models without one of their own
 
 
-def asks_for_search(line: Line) -> bool:
+def asks_for_search(line: CommandLine) -> bool:
     """Whether a line is a search; ConfigError where it is half of one."""
     try:
         overrides = OverridesParser.create().parse_overrides(line.words)

@@ -34,15 +34,15 @@ log = logging.getLogger("moe_lab")
 
 def plan_search(default: Job, words: Sequence[str]) -> int:
     """Say what a search would cost at most; nothing is trained."""
-    from moe_lab.sweeps.plan import duration, make_plan, show
+    from moe_lab.sweeps.plan import make_plan, print_plan, rough_duration
 
     make_space(task_words(words))
     entries = make_plan([default], None)
-    show(entries, None)
+    print_plan(entries, None)
     trials = int(default.composed.hydra.sweeper.n_trials)
     print(
         f"a search: {trials} trials, the one above, which is the default, among them; "
-        f"{duration(trials * entries[0].seconds)} if all were like it. Larger ones take "
+        f"{rough_duration(trials * entries[0].seconds)} if all were like it. Larger ones take "
         "longer, and those that are pruned less",
         flush=True,
     )

@@ -20,7 +20,7 @@ from hydra.core.override_parser.types import Override
 from omegaconf import OmegaConf
 
 from moe_lab.config.compose import Composition, compose_words
-from moe_lab.config.overrides import plain
+from moe_lab.config.overrides import python_value
 from moe_lab.config.rules import Rule
 from moe_lab.errors import ConfigError
 
@@ -49,7 +49,7 @@ class Dimension:
         """The ends of a range; the numbers of a choice."""
         if not self.words:
             return [self.low, self.high]
-        values = [plain(word) for word in self.words]
+        values = [python_value(word) for word in self.words]
         return [float(v) for v in values if isinstance(v, int | float)]
 
     def holds_default(self) -> bool:
@@ -64,7 +64,7 @@ class Dimension:
 
     def default_word(self) -> str | None:
         """The choice that stands for the default."""
-        return next((w for w in self.words if as_value(w) == self.default), None)
+        return next((w for w in self.words if value_of_word(w) == self.default), None)
 
     def suggest(self, trial: Trial, highest: float) -> Any:
         """The value that a trial is given: a word of a choice, or a number up to `highest`."""
@@ -196,7 +196,7 @@ def refuse_out_of_bounds(dimension: Dimension, bound: Dimension) -> None:
         )
 
 
-def as_value(word: str) -> Any:
+def value_of_word(word: str) -> Any:
     """The Python value of one word of a choice."""
     value: Any = OverridesParser.create().parse_override(f"x={word}").value()
     return getattr(value, "text", value)

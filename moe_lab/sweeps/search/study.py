@@ -25,7 +25,7 @@ PATIENCE = 60  # seconds that a process waits while another one writes
 
 
 @dataclass(frozen=True)
-class Row:
+class TrialRow:
     """One trial as the table shows it."""
 
     number: int
@@ -95,14 +95,14 @@ def begin(folder: Path, space: Space, default: Job, n_trials: int) -> None:
         study.enqueue_trial(space.default())
 
 
-def rows_of(folder: Path, study: Study) -> list[Row]:
+def rows_of(folder: Path, study: Study) -> list[TrialRow]:
     """Every trial that was ever started, in order."""
     from optuna.trial import TrialState
 
     return [row_of(folder, t) for t in study.trials if t.state != TrialState.WAITING]
 
 
-def row_of(folder: Path, trial: FrozenTrial) -> Row:
+def row_of(folder: Path, trial: FrozenTrial) -> TrialRow:
     """One trial; the folder says how one stands that the study knows as running."""
     from optuna.trial import TrialState
 
@@ -115,10 +115,10 @@ def row_of(folder: Path, trial: FrozenTrial) -> Row:
         state = State("failed", known.get("reason", ""))
     else:
         state = read_state(folder / known["folder"]) if known.get("folder") else State("missing")
-    return Row(trial.number, tuple(known.get("words", ())), known.get("folder", ""), state)
+    return TrialRow(trial.number, tuple(known.get("words", ())), known.get("folder", ""), state)
 
 
-def best_of(rows: Sequence[Row]) -> Row | None:
+def best_of(rows: Sequence[TrialRow]) -> TrialRow | None:
     """The finished trial with the highest validation accuracy, the earliest of several."""
     done = [row for row in rows if row.state.status == "done"]
     return max(done, key=lambda row: row.state.accuracy or 0.0, default=None)

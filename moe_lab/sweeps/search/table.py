@@ -6,8 +6,8 @@ import shlex
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-from moe_lab.sweeps.search.study import Row, best_of, open_study, rows_of
-from moe_lab.sweeps.table import STYLES, count
+from moe_lab.sweeps.search.study import TrialRow, best_of, open_study, rows_of
+from moe_lab.sweeps.table import STATUS_STYLES, count_by_status
 from moe_lab.training.run_directory import RunDirectory
 
 NOT_TYPED_AGAIN = ("run_dir=", "run_name=", "resume=", "plan=", "hydra")
@@ -20,16 +20,16 @@ def show_search(folder: Path) -> bool:
     print_rows(folder, rows)
     n_trials = int(study.user_attrs.get("n_trials", 0))
     states = {str(row.number): row.state for row in rows}
-    counts = ", ".join(f"{n} {status}" for status, n in count(states).items())
+    counts = ", ".join(f"{n} {status}" for status, n in count_by_status(states).items())
     print(f"{len(rows)} of {n_trials} trials{': ' if counts else ''}{counts}")
-    for line in verdict(folder, rows):
+    for line in search_verdict(folder, rows):
         print(line)
     print(end="", flush=True)
     ended = [row.state.status in ("done", "pruned") for row in rows]
     return all(ended) and len(rows) >= n_trials
 
 
-def print_rows(folder: Path, rows: Sequence[Row]) -> None:
+def print_rows(folder: Path, rows: Sequence[TrialRow]) -> None:
     """A line a trial: its values, how it ended and why, validation accuracy, folder."""
     from rich.console import Console
     from rich.markup import escape
@@ -46,7 +46,7 @@ def print_rows(folder: Path, rows: Sequence[Row]) -> None:
         state = row.state
         accuracy = "-" if state.accuracy is None else f"{100 * state.accuracy:.2f} %"
         shown = escape(f"{state.status}: {state.reason}" if state.reason else state.status)
-        style = "bold green" if row == best else STYLES.get(state.status, "")
+        style = "bold green" if row == best else STATUS_STYLES.get(state.status, "")
         own = " ".join(shorten(word, names) for word in row.words if word not in shared)
         values = escape(own) if row.number else "the default configuration"
         status = f"[{style}]{shown}[/]" if style else shown
@@ -72,7 +72,7 @@ def shorten(word: str, names: Mapping[str, str]) -> str:
     return f"{names[key]}={value}"
 
 
-def verdict(folder: Path, rows: Sequence[Row]) -> list[str]:
+def search_verdict(folder: Path, rows: Sequence[TrialRow]) -> list[str]:
     """What the search has found, measured against the default within the same search."""
     best = best_of(rows)
     if best is None:
@@ -87,7 +87,9 @@ def verdict(folder: Path, rows: Sequence[Row]) -> list[str]:
     else:
         gain = 100 * (best.state.accuracy - default.state.accuracy)
         found += f", {gain:.2f} points above the default ({100 * default.state.accuracy:.2f} %)"
-        found += f" with {flops(folder, best) / flops(folder, default):.3g} times its FLOPs"
+        found += (
+            f" with {trial_flops(folder, best) / trial_flops(folder, default):.3g} times its FLOPs"
+        )
     return [
         found,
         f"to train and test it: {command_of(best)}",
@@ -96,12 +98,12 @@ def verdict(folder: Path, rows: Sequence[Row]) -> list[str]:
     ]
 
 
-def flops(folder: Path, row: Row) -> int:
+def trial_flops(folder: Path, row: TrialRow) -> int:
     """Arithmetic for one image, as the trial counted it."""
     return int(RunDirectory(folder / row.folder).read_summary()["flops_per_image"])
 
 
-def command_of(row: Row) -> str:
+def command_of(row: TrialRow) -> str:
     """The line that trains a trial's configuration as an ordinary run."""
     words = [word for word in row.words if not word.startswith(NOT_TYPED_AGAIN)]
     return shlex.join(["python", "-m", "moe_lab.train", *words])

@@ -7,7 +7,7 @@ from typing import Literal
 
 from moe_lab.config.check import check_line
 from moe_lab.sweeps.jobs import Job
-from moe_lab.sweeps.plan import cost_or_reason, duration
+from moe_lab.sweeps.plan import cost_or_reason, rough_duration
 from moe_lab.sweeps.studies.work_list import StudyRun
 
 
@@ -36,11 +36,12 @@ def preview(runs: Sequence[StudyRun]) -> int:
         seconds += missing * cost.seconds
         table.add_row(
             escape(name), f"{missing} of {len(own)}", f"{cost.params:,}",
-            f"{cost.flops_per_image:,}", duration(cost.seconds),
+            f"{cost.flops_per_image:,}", rough_duration(cost.seconds),
         )  # fmt: skip
     Console().print(table)
     missing = sum(run.finished is None for run in runs)
     print(
-        f"{missing} of {len(runs)} runs are left: {duration(seconds)} on this machine", flush=True
+        f"{missing} of {len(runs)} runs are left: {rough_duration(seconds)} on this machine",
+        flush=True,
     )
     return 2 if refused else 0

@@ -13,7 +13,7 @@ from moe_lab.training.health import Usage, advise, redraw_router, sign_of_collap
 
 log = logging.getLogger("moe_lab")
 Action = Literal["off", "warn", "stop", "reinit"]
-CHECKS = 2  # successive ones with a sign of collapse before anything is done
+SUCCESSIVE_CHECKS = 2  # with a sign of collapse before anything is done
 
 
 def collapse(action: Action, every: int) -> Callback | None:
@@ -63,11 +63,11 @@ class CollapseAlarm(Callback):
         """Take the use of a layer since the last check into account, and act if it is time."""
         sign = sign_of_collapse(usage)
         self._signs[layer] = self._signs.get(layer, 0) + 1 if sign else 0
-        if sign is None or self._signs[layer] < CHECKS:
+        if sign is None or self._signs[layer] < SUCCESSIVE_CHECKS:
             self.raised.pop(layer, None)
             return
         self.raised[layer] = sign
-        if self._signs[layer] == CHECKS:
+        if self._signs[layer] == SUCCESSIVE_CHECKS:
             advice = advise(usage, pl_module.config)  # type: ignore[arg-type]
             self._act(trainer, pl_module, layer, advice)
 

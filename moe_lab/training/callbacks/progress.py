@@ -11,7 +11,7 @@ from typing import Any
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
-from moe_lab.metrics.registry import SPLITS, Recorded, shown_in
+from moe_lab.metrics.registry import SPLIT_WORDS, Recorded, shown_in
 from moe_lab.training.callbacks.live_bar import LiveBar
 from moe_lab.training.pace import Pace, batches_done, batches_of_run, clock_time
 
@@ -72,7 +72,7 @@ class ProgressLines(Callback):
 def of_epoch(recorded: Mapping[str, float]) -> list[Recorded]:
     """What of the recorded numbers is shown after an epoch: by split, and the losses first."""
     found = [found for found in shown_in("epoch", recorded) if not found.layer]
-    return sorted(found, key=lambda f: (list(SPLITS).index(f.split), f.metric.unit != "nats"))
+    return sorted(found, key=lambda f: (list(SPLIT_WORDS).index(f.split), f.metric.unit != "nats"))
 
 
 def epoch_values(recorded: Mapping[str, float]) -> str:

@@ -20,7 +20,7 @@ from moe_lab.training.ranks import is_first_process
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Mode = Literal["online", "offline", "disabled"]
+WandbMode = Literal["online", "offline", "disabled"]
 
 
 class WandbRun(WandbLogger):
@@ -104,13 +104,13 @@ def define_metrics(run: Any) -> None:
         run.define_metric(tag, step_metric=STEP_TAG, summary=f"{kept},last")
 
 
-def choose_mode(mode: str) -> Mode:
+def choose_mode(mode: str) -> WandbMode:
     """`online` or `offline`; `auto` looks for a key in the environment and in the netrc file."""
     if not is_first_process():
         return "disabled"  # or every process of one job would start a run
     asked = os.environ.get("WANDB_MODE") if mode == "auto" else mode
-    if asked in get_args(Mode):
-        return cast(Mode, asked)
+    if asked in get_args(WandbMode):
+        return cast(WandbMode, asked)
     return "online" if has_key() else "offline"
 
 

@@ -9,8 +9,8 @@ import pytest
 from sklearn.metrics import precision_recall_fscore_support
 
 from moe_lab.analysis.page.answers import class_table, confusion_map, confusion_table
-from moe_lab.analysis.page.chart import line_chart, thinned
-from moe_lab.analysis.page.curves import training_curves
+from moe_lab.analysis.page.chart import decimated, line_chart
+from moe_lab.analysis.page.curves import training_charts
 from moe_lab.analysis.page.health import health_part
 from moe_lab.analysis.page.layers import layers_of
 from moe_lab.analysis.page.overview import duration
@@ -102,10 +102,10 @@ def test_a_line_of_equal_values_can_be_drawn(value: float) -> None:
 
 def test_long_lines_are_thinned_and_keep_their_end() -> None:
     points = [(step, 0.0) for step in range(1001)]
-    kept = thinned(points)
+    kept = decimated(points)
     assert len(kept) <= 300
     assert kept[-1] == (1000, 0.0)
-    assert thinned(points[:300]) == points[:300]
+    assert decimated(points[:300]) == points[:300]
 
 
 def test_curves_of_one_quantity_stand_together_and_the_test_is_no_step_of_training() -> None:
@@ -116,7 +116,7 @@ def test_curves_of_one_quantity_stand_together_and_the_test_is_no_step_of_traini
         {"step": 3, "epoch": 1, "val_loss": 1.5},  # of the best weights, before the test
         {"step": 3, "epoch": 1, "test_loss": 1.4},
     ]
-    first, others = training_curves(metrics, epochs=1)
+    first, others = training_charts(metrics, epochs=1)
     assert [chart.title for chart in first] == ["loss", "entropies"]
     shown = {line.name: [text for *_, text in line.points] for line in first[0].lines}
     assert shown == {"training": ["training, step 2: 2"], "validation": ["validation, step 2: 1.5"]}

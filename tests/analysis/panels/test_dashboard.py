@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from moe_lab.analysis.panels.panels import sections
-from moe_lab.analysis.panels.show import drawn
+from moe_lab.analysis.panels.show import drawn_names
 from moe_lab.commands.dashboard import main
 from tests.analysis.panels.wandb_server import serving
 
@@ -44,7 +44,7 @@ def test_show_lists_every_panel(
     words = "".join(capsys.readouterr().out.split())
     for panel in (panel for section in sections() for panel in section.panels):
         config = panel._to_model().model_dump(by_alias=True, exclude_none=True)["config"]
-        assert all(name in words for name in drawn(config)), panel
+        assert all(name in words for name in drawn_names(config)), panel
     assert main([]) == 0
     assert "".join(capsys.readouterr().out.split()) == words
 

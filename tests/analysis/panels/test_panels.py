@@ -9,7 +9,7 @@ from pathlib import Path
 from omegaconf import OmegaConf
 
 from moe_lab.analysis.panels.panels import sections
-from moe_lab.analysis.panels.show import drawn
+from moe_lab.analysis.panels.show import drawn_names
 from tests.conftest import SMALL
 from tests.training.loggers.offline_run import OfflineRun, read_back
 
@@ -27,7 +27,7 @@ def named(kinds: Iterable[str] | None = None) -> set[str]:
     """What the panels of these kinds draw, or those of numbers, without the marks of W&B."""
     wanted = kinds or {panel["viewType"] for panel in STORED} - set(DRAWN)
     chosen = [panel for panel in STORED if panel["viewType"] in wanted]
-    names = {name for panel in chosen for name in drawn(panel["config"])}
+    names = {name for panel in chosen for name in drawn_names(panel["config"])}
     return {re.sub(r"^summary:|\.(min|max)$", "", name) for name in names}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from moe_lab.analysis.plots.training import during_training, series, training_curves
+from moe_lab.analysis.plots.training import steps_and_values, training_curves, until_last_epoch
 from moe_lab.analysis.plots.utilisation import utilisation
 from tests.analysis.plots.made_up import history
 
@@ -41,13 +41,13 @@ def test_of_a_step_that_was_logged_again_the_later_value_counts() -> None:
         {"step": 2, "a": 3.0},
         {"step": 3, "a": None},
     ]
-    steps, values = series(rows, "a")
+    steps, values = steps_and_values(rows, "a")
     assert (steps.tolist(), values.tolist()) == ([1, 2], [5.0, 3.0])
 
 
 def test_a_run_that_logged_no_epoch_keeps_what_it_has() -> None:
     rows = [{"step": 4, "train_loss": 2.0, "train_cross_entropy": 1.0}]
-    assert during_training(rows) == rows
+    assert until_last_epoch(rows) == rows
     figure = training_curves(rows)
     assert lines(figure.axes[2]) == {"cross_entropy": [[4], [1.0]]}
     figure.draw_without_rendering()
