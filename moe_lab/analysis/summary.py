@@ -60,11 +60,11 @@ def expert_lines(
     for expert in np.argsort(-counts.sum(1), kind="stable"):
         images, own = int(counts[expert].sum()), counts[expert]
         right = float((accuracy[expert] * own).sum()) / max(1, images)
-        line = [str(expert), f"{images:,}", percent(share[expert]), classes_of(own, records)]
-        line.append(percent(right) if images else "")
+        line = [str(expert), f"{images:,}", in_percent(share[expert]), classes_of(own, records)]
+        line.append(in_percent(right) if images else "")
         if records.expert_log_probs is not None:
             answers = records.expert_log_probs[:, expert].argmax(-1)
-            line.append(percent(float((answers == records.target).mean())))
+            line.append(in_percent(float((answers == records.target).mean())))
         if probes is not None:
             effect = probes.knock_out[expert]
             star = " *" if effect.p_value < SURE else ""
@@ -156,7 +156,7 @@ def probe_verdict(probes: RouterProbes) -> str:
     )
 
 
-def percent(share: float) -> str:
+def in_percent(share: float) -> str:
     """A share in %, without the sign."""
     return f"{100 * share:.1f}"
 
