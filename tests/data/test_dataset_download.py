@@ -131,7 +131,7 @@ def test_a_silent_mirror_costs_no_more_than_the_probe(silent: str, monkeypatch: 
     assert time.monotonic() - start < 1.5
     start = time.monotonic()
     assert first_reachable((silent,)) is None
-    assert time.monotonic() - start < 0.05  # the result is remembered
+    assert time.monotonic() - start < 0.2  # less than a probe: the result is remembered
 
 
 def test_a_mirror_without_the_file_does_not_count_as_reachable(served):

@@ -135,6 +135,7 @@ def test_the_oracle_alone_cannot_be_evaluated() -> None:
     assert "onehot" in (model.cannot_evaluate() or "")
 
 
+@pytest.mark.slow
 def test_one_and_many_iterations_differ_in_prediction_cost_and_time() -> None:
     torch.manual_seed(0)
     few, many = (
