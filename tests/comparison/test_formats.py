@@ -157,6 +157,7 @@ def test_a_group_alone_has_no_verdict_but_a_table(record: Record) -> None:
     assert "nan" not in (to_markdown(comparison) + to_html(comparison)).lower()
 
 
+@pytest.mark.slow
 def test_a_baseline_is_compared_with_each_group_alone(record: Record, tmp_path: Path) -> None:
     for top_k, seed in itertools.product((1, 2, 3), range(2)):
         record(f"{top_k}_{seed}", (f"router.top_k={top_k}",), seed, 0.9 + top_k / 100)

@@ -92,6 +92,7 @@ def test_help_lists_every_group_option_and_stays_on_a_page_or_two() -> None:
     assert len(text.splitlines()) < 80
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [line for line, _ in EXAMPLES if "--help" not in line])
 def test_the_commands_in_the_help_run(command: str, train: Train) -> None:
     assert command.startswith("moe-lab train")

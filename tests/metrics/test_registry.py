@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import functools
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -56,15 +58,19 @@ OF_A_CHECK = {"step", "layer", "advice", "alarm"}  # what a line of health.jsonl
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A small run of each model."""
+def run_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The folder of a small run of a model, which the first to ask trains."""
     folder = tmp_path_factory.mktemp("runs")
     small = [word for word in SMALL if not word.startswith(("expert.", "report"))]
-    for name, typed in RUNS.items():
-        words = [*small, "trainer.log_every_n_steps=1", "callbacks.health.every=2", *typed]
+
+    @functools.cache
+    def train(name: str) -> Path:
+        words = [*small, "trainer.log_every_n_steps=1", "callbacks.health.every=2", *RUNS[name]]
         size = "dataset.size=[1,8,8]"
         assert main([*words, size, f"run_dir={folder / name}", "report=false"]) == 0, name
-    return {name: folder / name for name in RUNS}
+        return folder / name
+
+    return train
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
@@ -78,15 +84,16 @@ def recorded(run: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("model", RUNS)
-def test_every_recorded_name_is_described(model: str, runs: dict[str, Path]) -> None:
-    names = recorded(runs[model])
+def test_every_recorded_name_is_described(model: str, run_of: Callable[[str], Path]) -> None:
+    names = recorded(run_of(model))
     assert {name for name in names - NOT_METRICS if find(name) is None} == set()
     tags = [tag_of(name) for name in names if find(name) and lookup(name).split]
     assert len(set(tags)) == len(tags)  # two numbers in one curve could not be told apart
 
 
-def test_every_entry_is_recorded_by_a_model(runs: dict[str, Path]) -> None:
-    names = {name for run in runs.values() for name in recorded(run)} - NOT_METRICS
+@pytest.mark.slow
+def test_every_entry_is_recorded_by_a_model(run_of: Callable[[str], Path]) -> None:
+    names = {name for model in RUNS for name in recorded(run_of(model))} - NOT_METRICS
     seen = {(lookup(name).metric, lookup(name).split) for name in names}
     described = {(metric, split) for metric in METRICS for split in metric.splits}
     # Test accuracy and loss keep their split in the summary.
@@ -94,13 +101,17 @@ def test_every_entry_is_recorded_by_a_model(runs: dict[str, Path]) -> None:
     assert missing == set()
 
 
-def test_every_field_of_a_health_check_is_described(runs: dict[str, Path]) -> None:
-    fields = {name for run in runs.values() for row in lines(run / "health.jsonl") for name in row}
+@pytest.mark.slow
+def test_every_field_of_a_health_check_is_described(run_of: Callable[[str], Path]) -> None:
+    rows = [row for model in RUNS for row in lines(run_of(model) / "health.jsonl")]
+    fields = {name for row in rows for name in row}
     assert fields - OF_A_CHECK == {metric.name for metric in HEALTH}
 
 
-def test_loss_terms_and_their_weights_need_no_entry_of_their_own(runs: dict[str, Path]) -> None:
-    names = recorded(runs["sparse"])
+def test_loss_terms_and_their_weights_need_no_entry_of_their_own(
+    run_of: Callable[[str], Path],
+) -> None:
+    names = recorded(run_of("sparse"))
     for term in TERMS["routing"]:
         assert lookup(f"train_{term}").metric.name == "{term}"
         assert {f"train_{term}", f"weight_{term}"} <= names

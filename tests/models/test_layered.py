@@ -79,6 +79,7 @@ def test_every_expert_is_sound_on_tokens_or_refused(expert: str) -> None:
     assert failures(compose_subject(config)) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "typed",
     [
@@ -218,7 +219,7 @@ RUN = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", [pytest.param("conv_moe", marks=pytest.mark.slow), "vit_moe"])
 def test_a_run_reports_every_layer(model: str, train: Train) -> None:
     sizes = ["model.capacity_factor=1.0", "expert.hidden=16"] if model == "vit_moe" else []
     small = [word for word in SYNTHETIC if not word.startswith("expert")]

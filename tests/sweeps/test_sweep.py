@@ -70,7 +70,8 @@ def test_a_sweep_with_jobs_that_fail_in_every_way_ends_with_one_table_and_code_1
     for seed in (0, 6):
         assert read_state(job_of(sweep, f"seed={seed}")).status == "done"
     out = capsys.readouterr().out
-    assert out.count(f"sweep {sweep}") == 1
+    unwrapped = "".join(out.split())  # the path may be longer than a line
+    assert unwrapped.count(f"sweep{sweep}") == 1
     assert "2 done, 5 failed" in out
     assert (sweep / "comparison.md").is_file()
     # The same line again, without what was wrong: the five are tried again, the two are not.
@@ -133,9 +134,9 @@ def test_without_run_dir_all_jobs_of_a_sweep_share_a_folder(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     small = ["experiment=smoke", "debug=fast", "report=false"]
-    assert train_main(["-m", *small, "model=sparse,standard", "seed=0,1"]) == 0
+    assert train_main(["-m", *small, "model=sparse,dense"]) == 0
     (record,) = tmp_path.rglob("sweep.json")
-    assert len(list(record.parent.glob("*/summary.json"))) == 4
+    assert len(list(record.parent.glob("*/summary.json"))) == 2
 
 
 @pytest.mark.slow

@@ -57,6 +57,7 @@ def lines_of(path: Path) -> list[dict[str, Any]]:
     return [{k: v for k, v in line.items() if k not in TIMINGS} for line in lines]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("epochs", [1, 3])
 def test_a_killed_job_resumed_equals_an_uninterrupted_one(
     epochs: int, train: Train, summaries: Summaries, monkeypatch: pytest.MonkeyPatch

@@ -110,6 +110,7 @@ def assert_close(found: Any, expected: Any, where: str) -> None:
         assert found == expected, where
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in RUNS if name != "noisy"])
 def test_two_processes_equal_one(folder: Path, name: str) -> None:
     one, two = in_one_process(folder, name), folder / "two" / name
@@ -141,6 +142,7 @@ def of_epochs(path: Path) -> list[list[float]]:
     ]
 
 
+@pytest.mark.slow
 def test_each_process_draws_a_noise_of_its_own(folder: Path) -> None:
     first, second = (torch.load(folder / f"draws{rank}.pt", weights_only=True) for rank in (0, 1))
     assert [len(draw) for draw in first] == [13, 13, 13, 8] * 2

@@ -59,7 +59,14 @@ def test_a_share_of_everything_or_nothing_is_the_plain_loss(share: float) -> Non
     torch.testing.assert_close(loss.total, plain.total)
 
 
-@pytest.mark.parametrize("model", ["sparse", "vit_moe", "iwmn"])
+@pytest.mark.parametrize(
+    "model",
+    [
+        "sparse",
+        pytest.param("vit_moe", marks=pytest.mark.slow),
+        pytest.param("iwmn", marks=pytest.mark.slow),
+    ],
+)
 def test_mixing_trains_every_kind_of_model(model: str, train: Train) -> None:
     words = (f"model={model}", "dataset.augment.mixup=0.4", "dataset.augment.cutmix=1.0")
     code, run = train("dataset=synthetic", "debug=fast", "report=false", *words, small=False)
@@ -129,8 +136,8 @@ def test_points_have_no_mirror_images() -> None:
 @pytest.mark.parametrize(
     "words",
     [
-        ("model=dense", "backbone=resnet18"),
-        ("model=dense", "backbone=wide_resnet"),
+        pytest.param(("model=dense", "backbone=resnet18"), marks=pytest.mark.slow),
+        pytest.param(("model=dense", "backbone=wide_resnet"), marks=pytest.mark.slow),
         ("model=sparse", "router=top_k", *CONV),
         ("model=conv_moe",),
         ("model=vit_moe",),
@@ -169,7 +176,7 @@ def test_a_run_with_channels_last_loads_and_evaluates(train: Train, read_json: R
 # ---- bfloat16
 
 
-@pytest.mark.parametrize("model", ["conv_moe", "vit_moe"])
+@pytest.mark.parametrize("model", [pytest.param("conv_moe", marks=pytest.mark.slow), "vit_moe"])
 def test_bfloat16_trains_with_routers_in_float32(model: str, train: Train) -> None:
     words = ("dataset=synthetic", "dataset.size=[3,16,16]", "debug=fast", "report=false")
     code, run = train(*words, f"model={model}", "trainer.precision=bf16-mixed", small=False)

@@ -66,9 +66,8 @@ def test_a_run_names_its_parts_its_results_and_what_it_cost(train: Train) -> Non
         assert run.summary[tag_of(name)] == pytest.approx(result[name]), name
 
 
-@pytest.mark.parametrize(
-    ("every", "validations"), [pytest.param("test", 0, marks=pytest.mark.slow), ("validation", 3)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("every", "validations"), [("test", 0), ("validation", 3)])
 def test_figures_and_routing_table_are_there_once_an_evaluation(
     every: str, validations: int, train: Train
 ) -> None:
