@@ -10,12 +10,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 from numpy.typing import NDArray
 
+from moe_lab.analysis.pareto import pareto_front
 from moe_lab.analysis.plots.style import MUTED, colours, panels, styled
 
 Groups = Mapping[str, Sequence[Mapping[str, Any]]]  # name of a group -> its summaries
-COSTS = {
+COST_AXES = {
     "params_total": "parameters",
-    "flops_per_image": "active FLOPs an image",
+    "flops_per_image": "active FLOPs per image",
     "train_seconds": "training time (s)",
 }
 MARKERS = "osD^vPX*<>"
@@ -56,10 +57,12 @@ def accuracy_against_cost(groups: Groups, accuracy: str = "test_accuracy") -> Fi
     """Accuracy over parameters, FLOPs and time, log scales; a line joins the runs that no other
     beats in both.
     """
-    figure, axes = panels("Accuracy and what it costs", columns=len(COSTS), width=4.0, height=3.6)
+    figure, axes = panels(
+        "Accuracy and what it costs", columns=len(COST_AXES), width=4.0, height=3.6
+    )
     groups = {name: runs for name, runs in groups.items() if len(values(runs, accuracy))}
     shades = colours(len(groups))
-    for panel, (cost, label) in zip(axes, COSTS.items(), strict=True):
+    for panel, (cost, label) in zip(axes, COST_AXES.items(), strict=True):
         everything = []
         for index, (name, runs) in enumerate(groups.items()):
             points = pairs(runs, cost, accuracy)
@@ -68,7 +71,7 @@ def accuracy_against_cost(groups: Groups, accuracy: str = "test_accuracy") -> Fi
                 points[:, 0], points[:, 1], color=shades[index], s=28, label=name,
                 marker=MARKERS[index % len(MARKERS)], alpha=0.85, linewidths=0,
             )  # fmt: skip
-        front = pareto_front(np.concatenate(everything)) if everything else np.empty((0, 2))
+        front = front_of(np.concatenate(everything)) if everything else np.empty((0, 2))
         panel.plot(
             *front.T, color=MUTED, linewidth=1, linestyle="--", zorder=0, label="Pareto front"
         )
@@ -100,13 +103,7 @@ def pairs(runs: Sequence[Mapping[str, Any]], cost: str, accuracy: str) -> NDArra
     return np.array(found, dtype=float).reshape(-1, 2)
 
 
-def pareto_front(points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The points that no other one beats, cheaper and at least as accurate or as cheap and more
-    accurate, by rising cost: [n, 2] -> [m, 2].
-    """
-    order = np.lexsort((-points[:, 1], points[:, 0]))
-    front: list[NDArray[np.float64]] = []
-    for point in points[order]:
-        if not front or point[1] > front[-1][1]:
-            front.append(point)
-    return np.array(front).reshape(-1, 2)
+def front_of(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The points (cost, accuracy) on the Pareto front, by rising cost: [n, 2] -> [m, 2]."""
+    kept = pareto_front(points[:, 0].tolist(), points[:, 1].tolist())
+    return np.unique(points[np.array(kept, dtype=bool)], axis=0)

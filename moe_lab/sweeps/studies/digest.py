@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from moe_lab.analysis.pareto import COSTS
 from moe_lab.comparison.measure import Measure
-from moe_lab.comparison.pareto import COSTS
 from moe_lab.comparison.recipe import Recipe
 from moe_lab.comparison.runs import Group, Run, refuse_mixed_data
 from moe_lab.comparison.statistics import estimate

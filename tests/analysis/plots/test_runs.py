@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from moe_lab.analysis.plots import accuracy_against_cost, box_plots
-from moe_lab.analysis.plots.runs import pareto_front
+from moe_lab.analysis.plots.runs import front_of
 
 
 def run(accuracy: float | None, size: int, seconds: float = 1.0) -> dict[str, float | None]:
@@ -60,11 +60,11 @@ def test_points_lie_at_cost_and_accuracy_on_a_log_scale() -> None:
 def test_the_front_is_what_nothing_else_beats(
     points: list[list[float]], front: list[list[float]]
 ) -> None:
-    assert pareto_front(np.array(points)).tolist() == front
+    assert front_of(np.array(points)).tolist() == front
 
 
 def test_the_front_equals_the_definition_on_random_points() -> None:
     points = np.random.default_rng(0).random((60, 2))
     beaten = [any((o[0] <= p[0]) & (o[1] >= p[1]) & (o != p).any() for o in points) for p in points]
     expected = {tuple(point) for point, lost in zip(points, beaten, strict=True) if not lost}
-    assert {tuple(point) for point in pareto_front(points)} == expected
+    assert {tuple(point) for point in front_of(points)} == expected

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from moe_lab.comparison.pareto import pareto_front
+from moe_lab.analysis.pareto import pareto_front
 
 
 def test_a_point_is_beaten_by_one_that_is_as_good_and_cheaper_or_as_cheap_and_better() -> None:
