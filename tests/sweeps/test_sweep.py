@@ -134,7 +134,7 @@ def test_without_run_dir_all_jobs_of_a_sweep_share_a_folder(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     small = ["experiment=smoke", "debug=fast", "report=false"]
-    assert train_main(["-m", *small, "model=sparse,dense"]) == 0
+    assert train_main(["-m", *small, "model=sparse,standard"]) == 0
     (record,) = tmp_path.rglob("sweep.json")
     assert len(list(record.parent.glob("*/summary.json"))) == 2
 
