@@ -8,7 +8,7 @@ import textwrap
 from collections.abc import Iterator
 
 from moe_lab.analysis.page.layers import layers_of
-from moe_lab.analysis.page.record import Record, read_record
+from moe_lab.analysis.page.run_files import Record, read_record
 from moe_lab.analysis.page.verdict import health_of, sentences
 from moe_lab.config.typed import from_here, shell_line
 from moe_lab.training import console

@@ -14,8 +14,8 @@ from moe_lab.data import ImageData
 from moe_lab.data.resident import ResidentLoader
 from moe_lab.errors import DataError
 from moe_lab.training import build, console
-from moe_lab.training.checkpoints import load
 from moe_lab.training.classifier import Classifier
+from moe_lab.training.load_run import load
 from moe_lab.training.run_directory import RunDirectory
 
 

@@ -22,7 +22,7 @@ from moe_lab.analysis.changes import (
     shuffle,
     swap,
 )
-from moe_lab.analysis.records import Whole
+from moe_lab.analysis.collected import Whole
 from moe_lab.analysis.rerouting import Batches, Rerouted, reroute, routers_of
 from moe_lab.data.resident import seeded
 from moe_lab.models import Model

@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 from rich.markup import escape
 from rich.table import Table
 
+from moe_lab.analysis.collected import LayerRecords, Records
+from moe_lab.analysis.csv_files import expert_class_accuracy, expert_class_counts, weight_share
 from moe_lab.analysis.probes import Effect, RouterProbes
-from moe_lab.analysis.records import LayerRecords, Records
-from moe_lab.analysis.tables import expert_class_accuracy, expert_class_counts, weight_share
 
 EXPERTS_ON_SCREEN = 32  # experts shown on the screen; the files have all
 CLASSES_PER_EXPERT = 2  # classes shown of each expert

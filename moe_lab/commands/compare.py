@@ -12,8 +12,8 @@ from moe_lab.config.launch import Command, CommandUsage, check_folder
 
 def compare(job: Composition) -> None:
     """Answer on the screen and, where asked, in files."""
-    from moe_lab.comparison.comparison import compare_runs
     from moe_lab.comparison.formats import write
+    from moe_lab.comparison.outcome import compare_runs
     from moe_lab.comparison.predictions import AnswerMatcher
     from moe_lab.comparison.screen import show
     from moe_lab.training.sandbox import at_work

@@ -10,7 +10,7 @@ BUDGET_KEYS = ("budget", "side", "cost")
 
 def print_baseline(job: Composition) -> None:
     """Both costs, and the command that trains the dense network."""
-    from moe_lab.comparison.matching import dense_twin
+    from moe_lab.comparison.dense_baseline import dense_twin
     from moe_lab.training.sandbox import at_work
 
     config = job.config

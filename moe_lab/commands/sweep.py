@@ -8,24 +8,24 @@ from pathlib import Path
 from moe_lab.config.compose import Composition
 from moe_lab.config.launch import Command, CommandUsage
 from moe_lab.errors import ConfigError
-from moe_lab.sweeps import table
+from moe_lab.sweeps import job_table
 from moe_lab.sweeps.jobs import RECORD, recorded_jobs
-from moe_lab.sweeps.search.study import holds_search, require_optuna
+from moe_lab.sweeps.search.storage import holds_search, require_optuna
 
 
 def answer(job: Composition) -> int:
     """Print what was asked for; 1 where some jobs are not done or there is nothing to compare."""
     action, sweep = str(job.config.action), Path(str(job.config.sweep))
     if holds_search(sweep):
-        from moe_lab.sweeps.search.table import show_search
+        from moe_lab.sweeps.search.trial_table import show_search
 
         return 0 if show_search(sweep) else 1
     jobs = recorded_jobs(sweep)
-    states = table.read_states(sweep, jobs)
+    states = job_table.read_states(sweep, jobs)
     if action == "status":
-        table.print_states(sweep, jobs, states, {})
-        return 0 if table.is_complete(states) else 1
-    if table.write_comparison(sweep, states):
+        job_table.print_states(sweep, jobs, states, {})
+        return 0 if job_table.is_complete(states) else 1
+    if job_table.write_comparison(sweep, states):
         return 0
     print("nothing to compare: it takes two finished jobs on the same data", file=sys.stderr)
     return 1

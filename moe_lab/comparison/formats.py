@@ -11,7 +11,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from moe_lab.analysis.plots import accuracy_against_cost, box_plots, save
-from moe_lab.comparison.comparison import Comparison
+from moe_lab.comparison.outcome import Comparison
 from moe_lab.comparison.tables import group_numbers, group_texts, pair_texts, verdict_numbers
 from moe_lab.training.run_directory import write_atomically
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from moe_lab.comparison.statistics import Interval
 from moe_lab.config.spelling import nearest
 from moe_lab.errors import ConfigError
-from moe_lab.metrics.metric import Metric
+from moe_lab.metrics.description import Metric
 from moe_lab.metrics.registry import METRICS, find, lookup
 
 

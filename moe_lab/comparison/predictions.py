@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from omegaconf import OmegaConf
 
+from moe_lab.analysis.collected import collect
 from moe_lab.analysis.opened_run import open_run
-from moe_lab.analysis.records import collect
-from moe_lab.comparison.runs import Group
+from moe_lab.comparison.found_runs import Group
 from moe_lab.comparison.statistics import McNemar, mcnemar
 from moe_lab.training.run_directory import RunDirectory
 

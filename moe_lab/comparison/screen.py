@@ -10,8 +10,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from moe_lab.analysis.pareto import COSTS
-from moe_lab.comparison.comparison import Comparison
 from moe_lab.comparison.formats import STAR
+from moe_lab.comparison.outcome import Comparison
 from moe_lab.comparison.tables import group_texts
 
 MOST_SENTENCES = 20

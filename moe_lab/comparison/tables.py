@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from moe_lab.analysis.pareto import COSTS
-from moe_lab.comparison.comparison import Comparison, Row
+from moe_lab.comparison.outcome import Comparison, Row
 from moe_lab.comparison.verdict import Verdict, show_p
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from moe_lab.comparison.found_runs import Group
 from moe_lab.comparison.measure import Measure
-from moe_lab.comparison.runs import Group
 from moe_lab.comparison.statistics import (
     LEVEL,
     Difference,

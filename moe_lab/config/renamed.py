@@ -7,7 +7,7 @@ from typing import Any
 # The start of a dotted name then, and now; the first that fits is taken.
 RENAMED = {
     "moe_lab.backbones.": "moe_lab.networks.backbones.",
-    "moe_lab.callbacks.figures": "moe_lab.analysis.panels.callback.figures",
+    "moe_lab.callbacks.figures": "moe_lab.analysis.panels.send_figures.figures",
     "moe_lab.callbacks.": "moe_lab.training.callbacks.",
     "moe_lab.combine.": "moe_lab.models.combine.",
     "moe_lab.configuration.": "moe_lab.config.",

@@ -12,7 +12,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn.functional import pad
 
-from moe_lab.data.mix import Mix
+from moe_lab.data.mixup import Mix
 
 Padding = Literal["zeros", "reflect"]
 

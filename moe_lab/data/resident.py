@@ -13,7 +13,7 @@ import torch
 from torch import Generator, Tensor
 
 from moe_lab.data.augment import Augment
-from moe_lab.data.mix import partners
+from moe_lab.data.mixup import partners
 from moe_lab.errors import ConfigError
 
 ORDER_STREAM, AUGMENT_STREAM, MIX_STREAM, FLIP_STREAM = range(4)

@@ -13,8 +13,8 @@ from moe_lab.losses.gini import Gini
 from moe_lab.losses.importance import Importance
 from moe_lab.losses.kl_uniform import KLUniform
 from moe_lab.losses.label_assignment import LabelAssignment
+from moe_lab.losses.likelihood_forecast import LossPrediction
 from moe_lab.losses.load import Load
-from moe_lab.losses.loss_prediction import LossPrediction
 from moe_lab.losses.minimum_usage import MinimumUsage
 from moe_lab.losses.monotone import Monotone
 from moe_lab.losses.mutual_information import MutualInformation

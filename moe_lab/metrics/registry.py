@@ -9,10 +9,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 
+from moe_lab.metrics.description import FAMILIES, OF_SPLIT, Metric, Place
 from moe_lab.metrics.entries import further_entries
 from moe_lab.metrics.entries.evaluated import EVALUATION
 from moe_lab.metrics.entries.recorded import COST_METRICS, HEALTH, LOSS_TERMS, TRAINING
-from moe_lab.metrics.metric import FAMILIES, OF_SPLIT, Metric, Place
 
 # The order of tables; the first entry that matches a name describes it. Loss terms come last,
 # because a term may have any name.

@@ -23,8 +23,8 @@ from omegaconf import DictConfig, OmegaConf
 from moe_lab.config.compose import Composition, composer, composition_of
 from moe_lab.config.launch import quoted
 from moe_lab.config.resolvers import register_resolvers
+from moe_lab.sweeps.job_table import own_words
 from moe_lab.sweeps.jobs import Job, register_job_folder
-from moe_lab.sweeps.table import own_words
 from moe_lab.training import console
 from moe_lab.training.status import claim, recorded_state
 

@@ -15,11 +15,11 @@ from moe_lab.config.compose import Composition
 from moe_lab.config.launch import CommandLine, check_folder, with_exit_code
 from moe_lab.config.typed import from_here
 from moe_lab.errors import ConfigError
-from moe_lab.sweeps import table
+from moe_lab.sweeps import job_table
 from moe_lab.sweeps.jobs import Job, write_record
 from moe_lab.sweeps.launch_jobs import STOPPED, launch_jobs
 from moe_lab.sweeps.search.ranges import asks_for_search, with_ranges
-from moe_lab.sweeps.search.study import holds_search
+from moe_lab.sweeps.search.storage import holds_search
 from moe_lab.training import console
 from moe_lab.training.ranks import is_first_process
 from moe_lab.training.status import Stopped
@@ -76,7 +76,7 @@ def run_sweep(jobs: Sequence[Job], sweep: Path, hydra_words: Sequence[str]) -> i
     """Train the jobs of a sweep that are not done; then the table, and the comparison."""
     if holds_search(sweep):
         raise ConfigError(f"run_dir={sweep} holds a search", "a folder of the sweep's own")
-    before = table.read_states(sweep, jobs)
+    before = job_table.read_states(sweep, jobs)
     write_record(sweep, jobs)
     console.say(f"sweep of {len(before)} jobs: {from_here(sweep)}\n")
     try:
@@ -85,19 +85,19 @@ def run_sweep(jobs: Sequence[Job], sweep: Path, hydra_words: Sequence[str]) -> i
         code = int(stop.code or 143)
     except KeyboardInterrupt:
         code = 130
-    states = table.read_states(sweep, jobs)
-    table.print_states(sweep, jobs, states, before)
+    states = job_table.read_states(sweep, jobs)
+    job_table.print_states(sweep, jobs, states, before)
     if code in STOPPED:
         print("stopped; the same command again goes on from here", flush=True)
         return code
-    table.write_comparison(sweep, states)
-    return 0 if table.is_complete(states) else 1
+    job_table.write_comparison(sweep, states)
+    return 0 if job_table.is_complete(states) else 1
 
 
 def search(default: Job, words: Sequence[str], folder: Path, hydra_words: Sequence[str]) -> int:
     """Run the trials of a search; then its table."""
     from moe_lab.sweeps.search.search import run_search
-    from moe_lab.sweeps.search.table import show_search
+    from moe_lab.sweeps.search.trial_table import show_search
 
     code = run_search(default, words, folder, hydra_words)
     is_complete = show_search(folder)

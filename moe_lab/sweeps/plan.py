@@ -13,9 +13,9 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from moe_lab.errors import UserError
-from moe_lab.sweeps.cost import Cost, largest_process, with_fallback
+from moe_lab.sweeps.estimate import Cost, largest_process, with_fallback
+from moe_lab.sweeps.job_table import own_words
 from moe_lab.sweeps.jobs import Job
-from moe_lab.sweeps.table import own_words
 from moe_lab.training.status import read_state
 
 

@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 
 from moe_lab.config.tree import NOT_HASHED, spell
 from moe_lab.errors import ConfigError
-from moe_lab.training.checkpoints import read_checkpoint
+from moe_lab.training.load_run import read_checkpoint
 from moe_lab.training.random_states import KEY, Memory
 from moe_lab.training.run_directory import RunDirectory, config_hash
 from moe_lab.training.status import Stopped, clear, recorded_state

@@ -15,11 +15,11 @@ from moe_lab.config.typed import as_list
 from moe_lab.data import ImageData
 from moe_lab.training import build, resume
 from moe_lab.training.callbacks import Stopwatch
-from moe_lab.training.checkpoints import load_weights
 from moe_lab.training.classifier import Classifier
 from moe_lab.training.compiling import compile_model
 from moe_lab.training.environment import describe_environment
 from moe_lab.training.final_test import Examine, validation_and_test
+from moe_lab.training.load_run import load_weights
 from moe_lab.training.loggers import JSONLinesLogger
 from moe_lab.training.loggers.wandb import finish_run
 from moe_lab.training.ranks import is_first_process

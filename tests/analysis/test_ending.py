@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from moe_lab.analysis.ending import print_ending, verdict_of
-from moe_lab.analysis.page.record import read_record
+from moe_lab.analysis.page.run_files import read_record
 from moe_lab.training.run_directory import RunDirectory
 from tests.analysis.page.samples import DENSE, ROUTING, TABLES, write_run
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from moe_lab.analysis.records import LayerRecords, Records
-from moe_lab.analysis.tables import (
+from moe_lab.analysis.collected import LayerRecords, Records
+from moe_lab.analysis.csv_files import (
     activations,
     expert_class_accuracy,
     expert_class_counts,

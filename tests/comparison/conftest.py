@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
+from moe_lab.comparison.found_runs import Group, Run
 from moe_lab.comparison.recipe import Recipe, fill_in
-from moe_lab.comparison.runs import Group, Run
 from moe_lab.config.compose import compose_words
 from moe_lab.training.run_directory import config_hash
 

@@ -13,7 +13,6 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from moe_lab.comparison.comparison import Comparison, compare_runs
 from moe_lab.comparison.formats import (
     comparison_figures,
     to_csv,
@@ -23,6 +22,7 @@ from moe_lab.comparison.formats import (
     verdicts_to_csv,
     write,
 )
+from moe_lab.comparison.outcome import Comparison, compare_runs
 from moe_lab.comparison.statistics import t_interval
 from moe_lab.errors import ConfigError
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from moe_lab.comparison.matching import (
+from moe_lab.comparison.dense_baseline import (
     BUDGETS,
     compose_training,
     count_cost,

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from moe_lab.comparison.found_runs import find_runs, group_runs
 from moe_lab.comparison.predictions import FILE, AnswerMatcher, predictions_of
-from moe_lab.comparison.runs import find_runs, group_runs
 from moe_lab.errors import UserError
 from tests.conftest import Trained
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from moe_lab.comparison.runs import find_runs, group_runs
+from moe_lab.comparison.found_runs import find_runs, group_runs
 from moe_lab.errors import ConfigError
 
 Record = Callable[..., Path]

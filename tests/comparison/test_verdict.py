@@ -9,8 +9,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from moe_lab.comparison.found_runs import Group
 from moe_lab.comparison.measure import Measure, read_measure
-from moe_lab.comparison.runs import Group
 from moe_lab.comparison.statistics import mcnemar
 from moe_lab.comparison.verdict import Verdict, judge, show_p
 from moe_lab.errors import ConfigError

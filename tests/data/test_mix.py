@@ -11,7 +11,7 @@ from torch.nn.functional import one_hot, pad
 from torchvision.transforms import v2
 
 from moe_lab.data.augment import Augment, random_shift, reflected
-from moe_lab.data.mix import Mix, cutmix, draw_share, partners
+from moe_lab.data.mixup import Mix, cutmix, draw_share, partners
 from moe_lab.data.resident import ResidentLoader
 from moe_lab.errors import ConfigError
 
@@ -88,7 +88,7 @@ def test_mixup_and_cutmix_are_those_of_torchvision(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(theirs._dist, "sample", lambda size: torch.tensor([share]))
     expected, soft = theirs(images, labels)
     generator = seeded(5)
-    monkeypatch.setattr("moe_lab.data.mix.draw_share", lambda alpha, generator: share)
+    monkeypatch.setattr("moe_lab.data.mixup.draw_share", lambda alpha, generator: share)
     mixed, own = Mix(mixup=0.7)(images, generator)
     torch.testing.assert_close(mixed, expected)
     torch.testing.assert_close(two_labels(labels, own), soft)

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 import moe_lab
-from moe_lab.metrics.metric import Metric
+from moe_lab.metrics.description import Metric
 from moe_lab.metrics.registry import (
     HEALTH,
     METRICS,

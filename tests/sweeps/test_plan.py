@@ -12,7 +12,7 @@ import torch
 from omegaconf import OmegaConf
 
 from moe_lab.sweeps import plan as plan_module
-from moe_lab.sweeps.cost import Cost, write_page
+from moe_lab.sweeps.estimate import Cost, write_page
 from moe_lab.sweeps.jobs import Job
 from moe_lab.sweeps.plan import Entry, rough_duration, totals
 

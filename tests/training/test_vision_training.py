@@ -17,7 +17,7 @@ from torch.nn import functional
 
 import moe_lab
 from moe_lab.config.check import check_overrides
-from moe_lab.data.mix import partners
+from moe_lab.data.mixup import partners
 from moe_lab.errors import ConfigError
 from moe_lab.losses import CrossEntropy, Objective, RouterZ
 from moe_lab.losses.mixed import mixed_loss

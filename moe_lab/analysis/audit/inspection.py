@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from moe_lab.dispatch import Plan
 from moe_lab.experts import SharedExperts
-from moe_lab.models.layers.routed import RoutedLayer
+from moe_lab.models.layers.routed_layer import RoutedLayer
 from moe_lab.outputs import LayeredOutput, MixtureOutput, Output, Routing
 from moe_lab.routers.base import RowSum
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from moe_lab.analysis.page.table import Cell, Column, HeatMap, Table, number, share, words
+from moe_lab.analysis.page.html_table import Cell, Column, HeatMap, Table, number, share, words
 
 MOST_CLASSES = 25  # shown as a matrix; more are unreadable, and the list of confusions is there
 MOST_CONFUSIONS = 12

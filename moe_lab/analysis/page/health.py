@@ -6,9 +6,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from moe_lab.analysis.page.record import LoggedRow
+from moe_lab.analysis.page.html_table import Column, HeatMap, Table, number, words
 from moe_lab.analysis.page.routing import MOST_CELLS
-from moe_lab.analysis.page.table import Column, HeatMap, Table, number, words
+from moe_lab.analysis.page.run_files import LoggedRow
 
 MOST_CHECKS = 60  # side by side; more are thinned out
 FULL_SHADE = 2.0  # fair shares

@@ -6,10 +6,10 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from moe_lab.analysis.page.html_table import Cell, Column, Table, spell_number, words
 from moe_lab.analysis.page.layers import layers_of
 from moe_lab.analysis.page.meanings import meaning_of
-from moe_lab.analysis.page.record import Record
-from moe_lab.analysis.page.table import Cell, Column, Table, spell_number, words
+from moe_lab.analysis.page.run_files import Record
 from moe_lab.analysis.page.verdict import percent, wilson_interval
 from moe_lab.config.settings import Setting
 

@@ -16,10 +16,10 @@ from moe_lab.analysis.page.answers import answer_parts
 from moe_lab.analysis.page.curves import training_charts
 from moe_lab.analysis.page.figures import embedded_figures
 from moe_lab.analysis.page.health import health_part
+from moe_lab.analysis.page.html_table import HeatMap, Table
 from moe_lab.analysis.page.layers import layers_of
 from moe_lab.analysis.page.passes import pass_table
-from moe_lab.analysis.page.record import Record, read_record
-from moe_lab.analysis.page.table import HeatMap, Table
+from moe_lab.analysis.page.run_files import Record, read_record
 from moe_lab.analysis.page.verdict import verdict
 from moe_lab.config.settings import compare_settings
 from moe_lab.training.run_directory import RunDirectory, write_atomically

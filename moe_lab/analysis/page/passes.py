@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from moe_lab.analysis.page.table import Cell, Column, Table, number, share
+from moe_lab.analysis.page.html_table import Cell, Column, Table, number, share
 
 PASS_COLUMNS = (
     Column("accuracy", "share of images answered rightly after the pass"),

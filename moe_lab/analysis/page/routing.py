@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from moe_lab.analysis.page.html_table import MISSING, Column, HeatMap, Table, number, share, words
 from moe_lab.analysis.page.layers import Layer
-from moe_lab.analysis.page.table import MISSING, Column, HeatMap, Table, number, share, words
 
 MOST_CELLS = 1600  # of a heat-map; a larger one is neither readable nor small
 FAVOURITES = 3

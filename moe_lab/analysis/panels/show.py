@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
-from moe_lab.analysis.panels.panels import sections
+from moe_lab.analysis.panels.panel_list import sections
 from moe_lab.analysis.panels.wandb_pages import build_report, build_workspace
 from moe_lab.metrics.registry import STEP_TAG
 

@@ -12,7 +12,7 @@ import wandb_workspaces.workspaces as ws
 from omegaconf import DictConfig
 from wandb_workspaces.expr import FilterExpr, MetricType
 
-from moe_lab.analysis.panels.panels import of_run, sections
+from moe_lab.analysis.panels.panel_list import of_run, sections
 from moe_lab.config.typed import as_list
 from moe_lab.errors import ConfigError
 from moe_lab.metrics.registry import STEP_TAG, lookup

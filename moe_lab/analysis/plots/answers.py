@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 from sklearn.metrics import confusion_matrix
 
+from moe_lab.analysis.collected import Records
 from moe_lab.analysis.plots.run_view import RunFigures
 from moe_lab.analysis.plots.style import MUTED, PALETTE, heat_map, panels, styled
-from moe_lab.analysis.records import Records
 from moe_lab.metrics.classification import NUM_BINS
 
 

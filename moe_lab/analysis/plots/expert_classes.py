@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
-from moe_lab.analysis.plots.run_view import LayerFigures, RunFigures
-from moe_lab.analysis.plots.style import expert_names, heat_map, panels, styled
-from moe_lab.analysis.records import LayerRecords, Records
-from moe_lab.analysis.tables import (
+from moe_lab.analysis.collected import LayerRecords, Records
+from moe_lab.analysis.csv_files import (
     expert_class_accuracy,
     expert_class_counts,
     expert_class_mass,
 )
+from moe_lab.analysis.plots.run_view import LayerFigures, RunFigures
+from moe_lab.analysis.plots.style import expert_names, heat_map, panels, styled
 
 
 @styled

@@ -12,8 +12,8 @@ from types import ModuleType
 
 from matplotlib.figure import Figure
 
+from moe_lab.analysis.collected import Records
 from moe_lab.analysis.plots.run_view import LayerFigures, Pixels, Rows, RunFigures, RunView
-from moe_lab.analysis.records import Records
 from moe_lab.models import Model
 
 DPI = 150

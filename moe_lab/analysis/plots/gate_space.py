@@ -16,10 +16,10 @@ from scipy.spatial import KDTree
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
+from moe_lab.analysis.collected import LayerRecords, Records, Whole
+from moe_lab.analysis.csv_files import first_choice
 from moe_lab.analysis.plots.run_view import LayerFigures
 from moe_lab.analysis.plots.style import MOST_TICKS, colours, expert_names, panels, styled
-from moe_lab.analysis.records import LayerRecords, Records, Whole
-from moe_lab.analysis.tables import first_choice
 
 MOST_IMAGES = 2000  # t-SNE of more takes minutes, and the points would hide each other
 Plane = NDArray[np.float64]  # [B, 2]

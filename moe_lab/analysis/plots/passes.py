@@ -9,10 +9,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from moe_lab.analysis.collected import Records
 from moe_lab.analysis.plots.pictures import are_pictures, show_picture
 from moe_lab.analysis.plots.run_view import Pixels, RunFigures, RunView
 from moe_lab.analysis.plots.style import PALETTE, panels, styled
-from moe_lab.analysis.records import Records
 
 NUM_CHOSEN, NUM_CLASSES_SHOWN = 4, 3
 

@@ -6,9 +6,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from moe_lab.analysis.collected import LayerRecords, Records
 from moe_lab.analysis.plots.run_view import LayerFigures, LayerView, Pixels, RunFigures, RunView
 from moe_lab.analysis.plots.style import blank, panels, styled
-from moe_lab.analysis.records import LayerRecords, Records
 
 MOST_MISTAKES, MOST_EXPERTS, IMAGES_PER_EXPERT = 24, 16, 10
 

@@ -11,6 +11,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from moe_lab.analysis.collected import LayerRecords, Records
+from moe_lab.analysis.csv_files import weight_share
 from moe_lab.analysis.plots.run_view import LayerFigures, LayerView
 from moe_lab.analysis.plots.style import (
     MOST_TICKS,
@@ -21,8 +23,6 @@ from moe_lab.analysis.plots.style import (
     panels,
     styled,
 )
-from moe_lab.analysis.records import LayerRecords, Records
-from moe_lab.analysis.tables import weight_share
 
 MOST_ROWS = 1500  # images in the routing heat-map, spread evenly over each class
 

@@ -10,8 +10,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from moe_lab.analysis.records import LayerRecords, Records
-from moe_lab.analysis.tables import layer_prefix
+from moe_lab.analysis.collected import LayerRecords, Records
+from moe_lab.analysis.csv_files import layer_prefix
 from moe_lab.models import Model
 
 Pixels = NDArray[np.uint8]  # [B, channels, height, width]

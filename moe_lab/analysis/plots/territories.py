@@ -13,10 +13,10 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 from torch import Tensor
 
+from moe_lab.analysis.collected import Records, Whole, collect
+from moe_lab.analysis.csv_files import first_choice
 from moe_lab.analysis.plots.run_view import Pixels, RunFigures, RunView
 from moe_lab.analysis.plots.style import colours, expert_names, panels, styled
-from moe_lab.analysis.records import Records, Whole, collect
-from moe_lab.analysis.tables import first_choice
 from moe_lab.training.classifier import Classifier
 
 SIDE = 128  # points along a side: every second one of the 256 that a pixel can hold

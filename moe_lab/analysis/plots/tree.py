@@ -10,10 +10,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
+from moe_lab.analysis.collected import LayerRecords, Records
+from moe_lab.analysis.csv_files import weight_share
 from moe_lab.analysis.plots.run_view import LayerFigures, LayerView
 from moe_lab.analysis.plots.style import MUTED, blank, colours, styled
-from moe_lab.analysis.records import LayerRecords, Records
-from moe_lab.analysis.tables import weight_share
 
 MOST_LABELLED = 32  # leaves that still have room for words
 

@@ -9,14 +9,14 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from moe_lab.analysis.plots.run_view import LayerFigures, LayerView, Rows
-from moe_lab.analysis.plots.style import MUTED, colours, panels, styled
-from moe_lab.analysis.plots.training import (
+from moe_lab.analysis.plots.history import (
     draw,
     number_steps,
     steps_and_values,
     until_last_epoch,
 )
+from moe_lab.analysis.plots.run_view import LayerFigures, LayerView, Rows
+from moe_lab.analysis.plots.style import MUTED, colours, panels, styled
 
 
 @styled

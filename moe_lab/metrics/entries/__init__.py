@@ -7,7 +7,7 @@ from __future__ import annotations
 import pkgutil
 from importlib import import_module
 
-from moe_lab.metrics.metric import Metric
+from moe_lab.metrics.description import Metric
 
 
 def further_entries() -> tuple[Metric, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from moe_lab.metrics.metric import Metric, SplitName
+from moe_lab.metrics.description import Metric, SplitName
 
 EVALUATED: tuple[SplitName, ...] = ("val", "test", "")
 BITS = "bits"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from moe_lab.metrics.metric import Metric
+from moe_lab.metrics.description import Metric
 
 of_training = partial(Metric, splits=("train",))
 scheduled = partial(Metric, group="schedule")

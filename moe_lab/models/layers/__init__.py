@@ -5,7 +5,7 @@ from moe_lab.models.layers.capacity import within_capacity
 from moe_lab.models.layers.conv_experts import ConvExperts
 from moe_lab.models.layers.kernels import MixedKernels
 from moe_lab.models.layers.maps import RoutedMaps
-from moe_lab.models.layers.routed import Routed, RoutedLayer, as_output
+from moe_lab.models.layers.routed_layer import Routed, RoutedLayer, as_output
 from moe_lab.models.layers.soft import SoftTokens
 from moe_lab.models.layers.tokens import RoutedTokens
 

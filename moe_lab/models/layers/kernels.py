@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from moe_lab.models.layers.conv_experts import ConvExperts
-from moe_lab.models.layers.routed import Routed, RoutedLayer
+from moe_lab.models.layers.routed_layer import Routed, RoutedLayer
 from moe_lab.outputs import Routing
 
 

@@ -7,7 +7,7 @@ from typing import final
 from torch import Tensor
 
 from moe_lab.dispatch import Plan
-from moe_lab.models.layers.routed import Routed, RoutedLayer
+from moe_lab.models.layers.routed_layer import Routed, RoutedLayer
 from moe_lab.outputs import Routing
 
 

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from moe_lab.dispatch import Plan
 from moe_lab.experts import ExpertBank
-from moe_lab.models.layers.routed import Routed
+from moe_lab.models.layers.routed_layer import Routed
 from moe_lab.outputs import Routing
 
 

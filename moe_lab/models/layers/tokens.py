@@ -9,7 +9,7 @@ from torch import Tensor
 from moe_lab.dispatch import Plan
 from moe_lab.experts import ExpertBank
 from moe_lab.models.layers.capacity import within_capacity
-from moe_lab.models.layers.routed import Routed, RoutedLayer
+from moe_lab.models.layers.routed_layer import Routed, RoutedLayer
 from moe_lab.outputs import Routing
 from moe_lab.routers import Router
 

@@ -11,7 +11,7 @@ from hydra.errors import HydraException
 from moe_lab.config.compose import composer
 from moe_lab.config.launch import CommandLine
 from moe_lab.errors import ConfigError
-from moe_lab.sweeps.search.study import require_optuna
+from moe_lab.sweeps.search.storage import require_optuna
 
 SWEEPER = "hydra/sweeper"
 GENERAL = "general"  # the file for models without one of their own

@@ -12,7 +12,7 @@ from typing import Any
 
 from hydra.utils import instantiate
 
-from moe_lab.sweeps.search.study import open_study
+from moe_lab.sweeps.search.storage import open_study
 from moe_lab.training.callbacks import Pruning
 from moe_lab.training.final_test import validation_only
 

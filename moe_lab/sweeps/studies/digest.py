@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from moe_lab.analysis.pareto import COSTS
+from moe_lab.comparison.found_runs import Group, Run, refuse_mixed_data
 from moe_lab.comparison.measure import Measure
 from moe_lab.comparison.recipe import Recipe
-from moe_lab.comparison.runs import Group, Run, refuse_mixed_data
 from moe_lab.comparison.statistics import estimate
 from moe_lab.comparison.verdict import judge
 from moe_lab.sweeps.studies.definition import Contrast, Study, StudyPart, StudyRow

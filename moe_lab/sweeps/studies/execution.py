@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 
-from moe_lab.comparison.runs import Run
+from moe_lab.comparison.found_runs import Run
 from moe_lab.sweeps import line
 from moe_lab.sweeps.launch_jobs import STOPPED
 from moe_lab.sweeps.studies.work_list import LINE, StudyRun

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from moe_lab.training.checkpoints import load
+from moe_lab.training.load_run import load
 
 ROUNDS = 30
 WARM_UP_ROUNDS = 3

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from moe_lab.comparison.runs import Run
+from moe_lab.comparison.found_runs import Run
 from moe_lab.errors import ConfigError
 from moe_lab.training import environment
 from moe_lab.training.run_directory import RunDirectory

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from moe_lab.comparison.runs import Group
+from moe_lab.comparison.found_runs import Group
 from moe_lab.sweeps.studies.definition import Relation
 
 FEWEST_ROWS = 5  # rows: below, every interval would reach from -1 to 1

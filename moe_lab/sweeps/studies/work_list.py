@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from moe_lab.comparison.runs import Run, read_run
+from moe_lab.comparison.found_runs import Run, read_run
 from moe_lab.config.check import CommandLineError, check_line
 from moe_lab.config.compose import Composition
 from moe_lab.config.launch import quoted

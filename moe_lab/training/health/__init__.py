@@ -2,7 +2,7 @@
 
 from moe_lab.training.health.advice import advise
 from moe_lab.training.health.collapse import sign_of_collapse
-from moe_lab.training.health.panel import LayerHealth, health_panel
+from moe_lab.training.health.live_view import LayerHealth, health_panel
 from moe_lab.training.health.redraw import redraw_router
 from moe_lab.training.health.usage import Usage, UsageWindow
 

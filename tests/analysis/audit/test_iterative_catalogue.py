@@ -86,7 +86,7 @@ SYNTHETIC = [
 
 @pytest.mark.parametrize("model", MODELS)
 def test_training_moves_the_modulators_and_reports_every_pass(model: str, train: Train) -> None:
-    from moe_lab.training.checkpoints import load
+    from moe_lab.training.load_run import load
 
     code, run = train(*SYNTHETIC, f"model={model}", small=False)
     assert code == 0

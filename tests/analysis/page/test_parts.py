@@ -12,10 +12,10 @@ from moe_lab.analysis.page.answers import class_table, confusion_map, confusion_
 from moe_lab.analysis.page.chart import decimated, line_chart
 from moe_lab.analysis.page.curves import training_charts
 from moe_lab.analysis.page.health import health_part
+from moe_lab.analysis.page.html_table import spell_number
 from moe_lab.analysis.page.layers import layers_of
 from moe_lab.analysis.page.overview import duration
 from moe_lab.analysis.page.routing import expert_table, heat_maps
-from moe_lab.analysis.page.table import spell_number
 from tests.analysis.page.samples import CONFUSION, ROUTING, TABLES
 
 NAMES = ["cat", "dog", "bird"]

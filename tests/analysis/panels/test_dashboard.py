@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from moe_lab.analysis.panels.panels import sections
+from moe_lab.analysis.panels.panel_list import sections
 from moe_lab.analysis.panels.show import drawn_names
 from moe_lab.commands.dashboard import main
 from tests.analysis.panels.wandb_server import serving

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from moe_lab.analysis.panels.panels import sections
+from moe_lab.analysis.panels.panel_list import sections
 from moe_lab.analysis.panels.show import drawn_names
 from tests.conftest import SMALL
 from tests.training.loggers.offline_run import OfflineRun, read_back

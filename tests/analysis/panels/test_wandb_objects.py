@@ -11,7 +11,7 @@ from wandb_workspaces.reports.v2.internal import ReportViewspec
 from wandb_workspaces.workspaces import Workspace
 from wandb_workspaces.workspaces.internal import View as StoredView
 
-from moe_lab.analysis.panels.panels import (
+from moe_lab.analysis.panels.panel_list import (
     against_accuracy,
     lines,
     of_run,
@@ -19,7 +19,7 @@ from moe_lab.analysis.panels.panels import (
     sections,
 )
 from moe_lab.analysis.panels.show import specification
-from moe_lab.metrics.metric import OF_SPLIT
+from moe_lab.metrics.description import OF_SPLIT
 from moe_lab.metrics.registry import STEP_TAG, lookup
 
 VIEW: dict[str, Any] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from moe_lab.analysis.records import LayerRecords, Records
+from moe_lab.analysis.collected import LayerRecords, Records
 
 # Four images of classes 0, 0, 1, 1; the third is answered wrong; the last has no expert.
 WEIGHTS = np.array(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from moe_lab.analysis.plots.training import steps_and_values, training_curves, until_last_epoch
+from moe_lab.analysis.plots.history import steps_and_values, training_curves, until_last_epoch
 from moe_lab.analysis.plots.utilisation import utilisation
 from tests.analysis.plots.made_up import history
 

@@ -151,7 +151,7 @@ def test_regions_show_class_and_expert_of_every_point(train: Train) -> None:
         "dataset.source.num_train=1000", "trainer.accelerator=cpu", small=False,
     )  # fmt: skip
     assert code == 0
-    from moe_lab.training.checkpoints import load
+    from moe_lab.training.load_run import load
 
     classifier = load(run)
     toy = square_records(classifier, ("inner", "outer"))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from moe_lab.analysis.plots import accuracy_against_cost, box_plots
-from moe_lab.analysis.plots.runs import front_of
+from moe_lab.analysis.plots.group_figures import front_of
 
 
 def run(accuracy: float | None, size: int, seconds: float = 1.0) -> dict[str, float | None]:

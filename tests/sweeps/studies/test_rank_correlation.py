@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from scipy import stats
 
+from moe_lab.comparison.found_runs import Group, Run
 from moe_lab.comparison.recipe import Recipe
-from moe_lab.comparison.runs import Group, Run
 from moe_lab.sweeps.studies.definition import Relation
 from moe_lab.sweeps.studies.rank_correlation import relate
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from moe_lab.comparison.matching import BUDGETS
+from moe_lab.comparison.dense_baseline import BUDGETS
 from moe_lab.sweeps.studies.definition import Study
 from moe_lab.sweeps.studies.study_file import (
     BUDGET_NAMES,

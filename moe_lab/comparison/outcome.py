@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from moe_lab.analysis.pareto import COSTS, pareto_front
+from moe_lab.comparison.found_runs import Group, LeftOut, find_runs, group_runs
 from moe_lab.comparison.measure import Measure, read_measure
-from moe_lab.comparison.runs import Group, LeftOut, find_runs, group_runs
 from moe_lab.comparison.statistics import LEVEL, Estimate, estimate
 from moe_lab.comparison.verdict import MatchAnswers, Verdict, judge
 from moe_lab.errors import ConfigError

@@ -6,8 +6,8 @@ import shlex
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-from moe_lab.sweeps.search.study import TrialRow, best_of, open_study, rows_of
-from moe_lab.sweeps.table import STATUS_STYLES, count_by_status
+from moe_lab.sweeps.job_table import STATUS_STYLES, count_by_status
+from moe_lab.sweeps.search.storage import TrialRow, best_of, open_study, rows_of
 from moe_lab.training.run_directory import RunDirectory
 
 NOT_TYPED_AGAIN = ("run_dir=", "run_name=", "resume=", "plan=", "hydra")

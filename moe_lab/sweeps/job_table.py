@@ -65,8 +65,8 @@ def write_comparison(sweep: Path, states: Mapping[str, State]) -> bool:
     """Compare the finished jobs, if there are several, and write the files beside them."""
     if sum(state.status == "done" for state in states.values()) < 2:
         return False
-    from moe_lab.comparison.comparison import compare_runs
     from moe_lab.comparison.formats import write
+    from moe_lab.comparison.outcome import compare_runs
     from moe_lab.comparison.screen import show
 
     try:

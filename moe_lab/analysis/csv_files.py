@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from moe_lab.analysis.records import LayerRecords, Records, Whole
+from moe_lab.analysis.collected import LayerRecords, Records, Whole
 
 
 def activations(layer: LayerRecords, target: Whole) -> pd.DataFrame:

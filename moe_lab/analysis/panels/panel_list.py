@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import wandb_workspaces.reports.v2 as wr
 from wandb_workspaces.reports.v2.interface import PanelTypes
 
-from moe_lab.metrics.metric import OF_SPLIT, Metric
+from moe_lab.metrics.description import OF_SPLIT, Metric
 from moe_lab.metrics.registry import (
     METRICS,
     STEP_TAG,
