@@ -223,7 +223,7 @@ def test_tensorboard_gets_the_numbers_of_the_run(train: Train) -> None:
     events = EventAccumulator(str(run / "tensorboard")).Reload()
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     expected = next(line["val_loss"] for line in lines if "val_loss" in line)
-    assert events.Scalars("val_loss")[0].value == pytest.approx(expected)
+    assert events.Scalars("val/loss")[0].value == pytest.approx(expected)
 
 
 @pytest.mark.slow

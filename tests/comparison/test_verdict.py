@@ -61,10 +61,10 @@ def test_no_evidence_is_said_as_such_with_the_cost_ratio(group: MakeGroup) -> No
 def test_any_number_with_a_better_direction_can_be_compared(group: MakeGroup) -> None:
     measure = read_measure("load_cv")  # of which less is better, and which has no unit
     low = group("even", {0: 0.1, 1: 0.2, 2: 0.15}, key="load_cv")
-    high = group("uneven", {0: 0.9, 1: 1.0, 2: 0.95}, key="load_cv")
+    high = group("uneven", {0: 0.9, 1: 1.02, 2: 0.93}, key="load_cv")
     (verdict,) = judge([(low, high)], measure)
     assert verdict.winner is low
-    assert verdict.sentence.startswith("even beats uneven by 0.800 exactly (3 paired seeds")
+    assert verdict.sentence.startswith("even beats uneven by 0.800 [")
     assert measure.heading == "load variation"
     assert Measure("val_loss").heading == "validation loss, nats"
 
