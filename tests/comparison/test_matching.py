@@ -134,6 +134,7 @@ def test_the_baseline_of_routed_convolutions_is_the_same_network_with_convolutio
     assert 0.95 < baseline.cost / baseline.mixture_cost <= 1  # the gates are gone
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["vit_moe", "vit_soft_moe"])
 def test_the_baseline_of_a_vision_transformer_keeps_its_blocks(model: str) -> None:
     words = [f"model={model}", *SMALL_VIT[1:]]
@@ -147,6 +148,7 @@ def test_the_baseline_of_a_vision_transformer_keeps_its_blocks(model: str) -> No
     assert baseline.cost <= baseline.mixture_cost
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["iwmn", "recurrent", "adaptive_depth"])
 def test_the_baseline_of_a_model_of_many_passes_has_a_whole_loss(model: str) -> None:
     size = ["dataset=synthetic", "dataset.size=[1,8,8]"]

@@ -71,6 +71,7 @@ def test_sign_flips_by_hand() -> None:
     assert sign_flip_p_value([0.1 + 1e-8, -0.1, 0.2], tolerance=1e-6) == 6 / 8
 
 
+@pytest.mark.slow
 def test_many_sign_flips_are_sampled_near_the_exact_value() -> None:
     differences = np.random.default_rng(1).normal(0.5, 1, 18)
     exact = stats.permutation_test(

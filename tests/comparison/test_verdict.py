@@ -180,6 +180,7 @@ def test_under_the_null_a_difference_is_claimed_as_often_as_promised(group: Make
     assert np.mean(claims) == pytest.approx(0.05, abs=3 * math.sqrt(0.05 * 0.95 / repeats))
 
 
+@pytest.mark.slow
 def test_under_the_null_holm_keeps_the_risk_of_any_claim_in_a_family(group: MakeGroup) -> None:
     rng, repeats = np.random.default_rng(1), 400
     any_claim, any_uncorrected = [], []

@@ -69,7 +69,13 @@ def test_every_router_is_sound_inside_a_network_or_refused(model: str, router: s
     assert failures(compose_subject(config)) == []
 
 
-@pytest.mark.parametrize("expert", options("expert"))
+@pytest.mark.parametrize(
+    "expert",
+    [
+        pytest.param(option, marks=[] if option in ("mlp", "mixed", "conv") else pytest.mark.slow)
+        for option in options("expert")
+    ],
+)
 def test_every_expert_is_sound_on_tokens_or_refused(expert: str) -> None:
     config = chosen("vit_moe", "expert", expert)
     if "in_shape" in config.expert:

@@ -47,6 +47,7 @@ def fail_by_seed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Classifier, "training_step", training_step)
 
 
+@pytest.mark.slow
 def test_a_sweep_with_jobs_that_fail_in_every_way_ends_with_one_table_and_code_1(
     train: Train, job_of: JobOf, summaries: Summaries, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -130,6 +131,7 @@ def test_a_file_system_without_locks_is_said_instead_of_waited_for(
     assert "choose another run_dir" in said
 
 
+@pytest.mark.slow
 def test_without_run_dir_all_jobs_of_a_sweep_share_a_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

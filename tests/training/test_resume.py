@@ -105,6 +105,7 @@ def test_a_run_killed_in_its_test_after_stopping_early_trains_no_further(
     assert [(s["epochs"], s["stopped"]) for s in found.values()] == [(2, stopped)]
 
 
+@pytest.mark.slow
 def test_half_a_checkpoint_means_a_new_start(
     train: Train, summaries: Summaries, monkeypatch: pytest.MonkeyPatch
 ) -> None:

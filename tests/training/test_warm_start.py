@@ -16,7 +16,7 @@ from tests.conftest import Train, Trained
 IMAGES = torch.randn(40, 1, 28, 28, generator=torch.Generator().manual_seed(0))
 
 
-@pytest.mark.parametrize("expert", ["mlp", "mlp_list"])
+@pytest.mark.parametrize("expert", ["mlp", pytest.param("mlp_list", marks=pytest.mark.slow)])
 def test_an_upcycled_run_starts_as_the_dense_one(
     expert: str, train: Train, trained_once: Trained
 ) -> None:
@@ -37,7 +37,7 @@ def test_noise_makes_copies_of_an_expert_differ(train: Train, trained_once: Trai
     assert float(spread) == pytest.approx(0.1, rel=0.2)
 
 
-@pytest.mark.parametrize("expert", ["mlp", "mlp_list"])
+@pytest.mark.parametrize("expert", ["mlp", pytest.param("mlp_list", marks=pytest.mark.slow)])
 def test_merged_runs_are_the_experts_of_one_mixture(
     expert: str, train: Train, trained_once: Trained
 ) -> None:
@@ -52,8 +52,10 @@ def test_merged_runs_are_the_experts_of_one_mixture(
         torch.testing.assert_close(alone[:, number], moe_lab.load(run)(IMAGES).log_probs)
 
 
-def test_frozen_experts_do_not_move_while_the_gate_learns(train: Train) -> None:
-    _, first = train("model=standard")
+def test_frozen_experts_do_not_move_while_the_gate_learns(
+    train: Train, trained_once: Trained
+) -> None:
+    first = trained_once("model=standard")
     _, second = train(
         "router=top_k", f"init_from={first}", "freeze=experts", "trainer.max_epochs=3"
     )

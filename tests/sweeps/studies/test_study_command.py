@@ -167,6 +167,7 @@ def test_a_run_that_fails_is_named_and_the_others_are_kept(
     assert [row["label"] for row in results(tiny)["parts"][0]["rows"]] == ["a mixture"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", [130, 143])
 def test_a_stopped_study_says_how_to_go_on_and_does(
     tiny: Path, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -134,6 +134,7 @@ def test_best_weights_and_test_are_those_of_the_average(train: Train, read_json:
     assert any(summary["val_loss"] == pytest.approx(loss, rel=1e-5) for loss in again)
 
 
+@pytest.mark.slow
 def test_a_run_that_goes_on_ends_with_the_same_weights_and_averages(
     train: Train, read_json: ReadJSON, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -21,6 +21,7 @@ OFFLINE = ("logger=wandb", "logger.wandb.mode=offline")
 FIGURES = {"confusion", "load", "class_share"}
 
 
+@pytest.mark.slow
 def test_each_job_of_a_sweep_is_a_run_of_its_own_in_one_group(train: Train) -> None:
     code, sweep = train(
         "-m", *OFFLINE, "optimizer.lr=1e-3,1e20", "trainer.max_epochs=2", "tags=[a,b]"
