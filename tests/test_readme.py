@@ -128,7 +128,8 @@ def reduced(name: str, words: list[str]) -> list[str]:
         return words
     if name == "audit":
         return [*words, "num_images=32", "expert.hidden=8"]
-    words = [word for word in words if not word.startswith(("run_dir=", "dataset=mnist"))]
+    given = ("run_dir=", "dataset=mnist", "dataset.subset=")
+    words = [word for word in words if not word.startswith(given)]
     if any(word.startswith("dataset=") or "smoke" in word for word in words):
         words = [*words, *QUICK]
     else:

@@ -38,9 +38,9 @@ def test_two_processes_at_once_do_each_job_once(tmp_path: Path, summaries: Summa
     codes = [process.returncode for process in started]
     assert set(codes) <= {0, 1}, said  # 1: not all of it was done yet when this one had ended
     assert 0 in codes, said
-    done = [re.findall(r"^run directory: .*/(\w+_seed\d)$", text, re.M) for text in said]
-    assert sorted(done[0] + done[1]) == sorted(summaries(tmp_path / "sweep"))
-    assert len(set(done[0] + done[1])) == 4
+    done = [re.findall(r"^job \d/4: seed=(\d)\n\nIt is right on", text, re.M) for text in said]
+    assert sorted(done[0] + done[1]) == ["0", "1", "2", "3"], said
+    assert len(summaries(tmp_path / "sweep")) == 4
     assert {s["status"] for s in summaries(tmp_path / "sweep").values()} == {"done"}
     recorded = json.loads((tmp_path / "sweep" / "sweep.json").read_text())["jobs"]
     assert len(recorded) == 4
