@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from torch import Tensor
 
 from moe_lab.errors import UserError
 
@@ -15,11 +17,41 @@ def checkpoint(directory: str, monitor: str = "val_accuracy") -> list[Callback]:
     """Keep the weights of the best validation and the full state of the last."""
     mode = "max" if monitor == "val_accuracy" else "min"
     shared: dict[str, Any] = {"dirpath": directory, "enable_version_counter": False}
-    best = ModelCheckpoint(
+    best = BestCheckpoint(
         filename="best", monitor=monitor, mode=mode, save_weights_only=True, **shared
     )
     last = ModelCheckpoint(filename="last", monitor=None, **shared)
     return [best, last, ConfirmWritten(Path(directory))]
+
+
+class BestCheckpoint(ModelCheckpoint):
+    """Keeps the weights of the best validation; of equally good ones those of the smaller
+    validation loss, and then of the later epoch.
+
+    A few hundred validation images give equal accuracies often, and the first epoch that reaches
+    one is the least trained of them.
+    """
+
+    loss = math.inf  # validation loss of the weights that are kept
+
+    def check_monitor_top_k(self, trainer: Trainer, current: Tensor | None = None) -> bool:
+        """Whether these weights are kept in place of the best so far."""
+        loss = float(trainer.callback_metrics.get("val_loss", math.inf))
+        is_better = super().check_monitor_top_k(trainer, current)
+        if not is_better and current is not None and self.best_model_score is not None:
+            is_equal = float(current) == float(self.best_model_score)
+            # Decided together, or processes that differ by a rounding would wait for each other.
+            is_better = trainer.strategy.reduce_boolean_decision(is_equal and loss <= self.loss)
+        if is_better:
+            self.loss = math.inf if math.isnan(loss) else loss
+        return is_better
+
+    def state_dict(self) -> dict[str, Any]:
+        return {**super().state_dict(), "loss": self.loss}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        super().load_state_dict(state_dict)
+        self.loss = state_dict["loss"]
 
 
 class ConfirmWritten(Callback):
