@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from lightning import LightningModule
+from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
@@ -145,18 +146,27 @@ class Classifier(LightningModule):
             # Already those of all processes: sync_dist would divide by a rounded mean batch size.
             self.log_dict(means, on_step=False, on_epoch=True, batch_size=len(batch[1]))
 
+    # Looked at once per epoch: a look at every step would wait for the GPU. The loss of the last
+    # step is that of the weights before it, so the weights themselves are looked at as well.
     def on_validation_start(self) -> None:
         self._refuse_nan()
 
+    def on_train_epoch_end(self) -> None:
+        self._refuse_nan()  # there is not a validation after every epoch
+
+    def on_test_start(self) -> None:
+        self._refuse_nan()
+
     def _refuse_nan(self) -> None:
-        # Looked at once an epoch: a look at every step would wait for the GPU.
         if self.train_sums is not None and not bool(self.train_sums.isfinite().all()):
-            raise UserError(
-                f"the training loss became NaN or infinite in epoch {self.current_epoch + 1}",
-                "a finite loss",
-                "lower optimizer.lr, set trainer.gradient_clip_val=1, or find the operation with "
-                "debug=anomaly",
-            )
+            epoch = self.current_epoch + 1
+            raise not_finite(f"the training loss became NaN or infinite in epoch {epoch}")
+        state = self.model.state_dict().values()
+        finite = [part.isfinite().all() for part in state if part.is_floating_point()]
+        if finite and not bool(torch.stack(finite).all()):
+            is_fitting = self.trainer.state.fn == TrainerFn.FITTING
+            when = f"became NaN or infinite in epoch {self.current_epoch + 1}"
+            raise not_finite(f"the weights {when if is_fitting else 'are NaN or infinite'}")
 
     # ---- evaluation
 
@@ -180,6 +190,9 @@ class Classifier(LightningModule):
 
     def _report(self, split: str) -> None:
         values = self.evaluation.compute()
+        # In between training may recover, and the best weights are those of another epoch.
+        if math.isnan(values["loss"]) and self.trainer.state.fn != TrainerFn.FITTING:
+            raise not_finite(f"the {split} loss is NaN")
         self.log(f"{split}_accuracy", values.pop("accuracy"), prog_bar=True)
         self.log_dict({f"{split}_{name}": value for name, value in values.items()})
 
@@ -220,6 +233,16 @@ class Classifier(LightningModule):
         # Here and not in the callback, which is not asked where weights alone are saved.
         if self.averages is not None:
             checkpoint["state_dict"] |= self.averages
+
+
+def not_finite(wrong: str) -> UserError:
+    """The failure of a run whose numbers are no longer any."""
+    return UserError(
+        wrong,
+        "finite numbers",
+        "lower optimizer.lr, set trainer.gradient_clip_val=1, or find the operation with "
+        "debug=anomaly",
+    )
 
 
 def parameter_groups(*modules: torch.nn.Module) -> list[dict[str, Any]]:
