@@ -106,8 +106,7 @@ def make_rows(groups: Sequence[Group], measure: Measure, level: float) -> list[R
 def make_notes(groups: Sequence[Group], level: float) -> list[str]:
     """How the numbers were made, and what makes them less comparable than they look."""
     notes = [
-        f"Intervals hold the mean with {100 * level:g} % confidence: Student's t up to ten seeds, "
-        "where a bootstrap is too narrow; the BCa bootstrap above.",
+        f"Intervals hold the mean with {100 * level:g} % confidence: Student's t over the seeds.",
         "Pairs are tested by the paired t test over seeds, corrected by Holm. The exact sign-flip "
         "and Wilcoxon tests are beside it; with five seeds neither can fall below 0.0625.",
     ]

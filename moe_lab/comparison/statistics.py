@@ -1,13 +1,13 @@
 """Means, intervals and paired tests over seeds, with words in place of NaN where none exists.
 
-With ten values or fewer the interval of a mean is Student's: a bootstrap of so few values has too
-little spread and covers the truth less often than it says. With more it is the bias-corrected and
-accelerated bootstrap (Efron 1987), which assumes no normal distribution.
+The interval of a mean is Student's for any number of seeds. A bootstrap assumes no normal
+distribution, but of a dozen values it has too little spread: the bias-corrected and accelerated one
+(Efron 1987) covers the truth in 90 to 92 % of cases where it says 95 %, Student's in 94 to 95 %, of
+skewed values too.
 """
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +18,6 @@ from scipy import stats
 
 Floats = NDArray[np.float64]
 LEVEL = 0.95
-FEW = 10  # up to so many values Student's interval, above the bootstrap
 MOST_EXACT = 16  # seeds whose 2^n sign flips are all counted; above, as many random ones
 ROUNDING = 4 * float(np.finfo(np.float32).eps)  # results are recorded in float32
 
@@ -85,13 +84,7 @@ def estimate(values: Sequence[float], level: float = LEVEL) -> Estimate:
         return Estimate(1, mean, None, None, "one seed: no interval")
     if is_constant(array, np.abs(array).max()):
         return Estimate(len(array), mean, 0.0, None, "equal in every seed: no interval")
-    return Estimate(len(array), mean, float(array.std(ddof=1)), mean_interval(array, level))
-
-
-def mean_interval(values: Sequence[float] | Floats, level: float = LEVEL) -> Interval:
-    """The interval of a mean of at least two different values: see the head of this file."""
-    array = as_floats(values)
-    return t_interval(array, level) if len(array) <= FEW else bootstrap_interval(array, level)
+    return Estimate(len(array), mean, float(array.std(ddof=1)), t_interval(array, level))
 
 
 def t_interval(values: Sequence[float] | Floats, level: float = LEVEL) -> Interval:
@@ -99,25 +92,6 @@ def t_interval(values: Sequence[float] | Floats, level: float = LEVEL) -> Interv
     array = as_floats(values)
     found = stats.ttest_1samp(array, 0.0).confidence_interval(level)
     return Interval(float(found.low), float(found.high), "t")
-
-
-def bootstrap_interval(
-    values: Sequence[float] | Floats, level: float = LEVEL, resamples: int = 9999, seed: int = 0
-) -> Interval:
-    """The BCa bootstrap interval of a mean; the percentile one where BCa is not defined."""
-    array = as_floats(values)
-
-    def interval(method: str) -> Interval:
-        low, high = stats.bootstrap(
-            (array,), np.mean, n_resamples=resamples, confidence_level=level, method=method,
-            rng=np.random.default_rng(seed),
-        ).confidence_interval  # fmt: skip
-        return Interval(float(low), float(high), f"{method} bootstrap")
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a degenerate BCa interval warns and is NaN
-        found = interval("BCa")
-        return found if np.isfinite([found.low, found.high]).all() else interval("percentile")
 
 
 def paired_difference(
