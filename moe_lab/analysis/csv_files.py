@@ -56,6 +56,11 @@ def expert_class_counts(layer: LayerRecords, target: Whole, num_classes: int) ->
     return _by_expert_and_class(layer, target, num_classes).astype(np.int64)
 
 
+# Images below which an accuracy is not shown: of ten, one more that is right moves it by 10 points,
+# and the 95 % interval of 9 right ones already reaches from 60 to 98 %.
+LEAST_IMAGES = 10
+
+
 def expert_class_accuracy(layer: LayerRecords, records: Records) -> NDArray[np.float64]:
     """Share of right final answers among the images of `expert_class_counts`, [E, C]; NaN where
     there is none.

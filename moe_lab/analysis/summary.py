@@ -8,7 +8,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from moe_lab.analysis.collected import LayerRecords, Records
-from moe_lab.analysis.csv_files import expert_class_accuracy, expert_class_counts, weight_share
+from moe_lab.analysis.csv_files import (
+    LEAST_IMAGES,
+    expert_class_accuracy,
+    expert_class_counts,
+    weight_share,
+)
 from moe_lab.analysis.probes import Effect, RouterProbes
 
 EXPERTS_ON_SCREEN = 32  # experts shown on the screen; the files have all
@@ -23,7 +28,7 @@ def busiest_experts(name: str, records: Records, probes: RouterProbes | None) ->
     layer = records.layers[name]
     meanings = [
         "first: images it has the largest weight on; classes: theirs, in %",
-        "right: accuracy on them; weight: share of all weight; both in %",
+        f"right: accuracy on them, of {LEAST_IMAGES} or more; weight: share of all weight; in %",
     ]
     table = Table(title=f"{name}: experts", title_justify="left", caption_justify="left")
     for heading in ("expert", "first", "weight"):
@@ -61,7 +66,7 @@ def expert_lines(
         images, own = int(counts[expert].sum()), counts[expert]
         right = float((accuracy[expert] * own).sum()) / max(1, images)
         line = [str(expert), f"{images:,}", in_percent(share[expert]), classes_of(own, records)]
-        line.append(in_percent(right) if images else "")
+        line.append(in_percent(right) if images >= LEAST_IMAGES else "")
         if records.expert_log_probs is not None:
             answers = records.expert_log_probs[:, expert].argmax(-1)
             line.append(in_percent(float((answers == records.target).mean())))

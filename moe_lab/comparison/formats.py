@@ -10,8 +10,10 @@ import pandas as pd
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from moe_lab.analysis.plots import accuracy_against_cost, box_plots, save
-from moe_lab.comparison.outcome import Comparison
+from moe_lab.analysis.pareto import COSTS
+from moe_lab.analysis.plots import CostPoint, accuracy_against_cost, box_plots, save
+from moe_lab.comparison.measure import Measure
+from moe_lab.comparison.outcome import Comparison, Row
 from moe_lab.comparison.tables import group_numbers, group_texts, pair_texts, verdict_numbers
 from moe_lab.training.run_directory import write_atomically
 
@@ -149,8 +151,18 @@ def comparison_figures(comparison: Comparison) -> dict[str, Figure]:
     }
     return {
         "box_plots": box_plots(groups, measure.key, measure.name),
-        "accuracy_against_cost": accuracy_against_cost(groups),
+        "accuracy_against_cost": accuracy_against_cost(
+            [cost_point(row, measure) for row in comparison.rows], COSTS, measure.heading
+        ),
     }
+
+
+def cost_point(row: Row, measure: Measure) -> CostPoint:
+    """What the table says of a group, for the figure."""
+    found, scale = row.estimate, measure.scale
+    held = found.interval
+    interval = None if held is None else (scale * held.low, scale * held.high)
+    return CostPoint(row.group.label, scale * found.mean, interval, row.costs, row.fronts)
 
 
 def markdown_table(table: pd.DataFrame) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from moe_lab.analysis.pareto import pareto_front
 
 
@@ -17,3 +19,12 @@ def test_equal_points_are_both_on_the_front() -> None:
 
 def test_what_costs_nothing_known_beats_nobody() -> None:
     assert pareto_front([None, 5.0], [0.9, 0.1]) == [None, True]
+
+
+def test_the_front_equals_the_definition_on_random_points() -> None:
+    points = np.random.default_rng(0).integers(0, 8, (60, 2)).astype(float)
+    costs, scores = points.T.tolist()
+    expected = [
+        not any((o[0] <= p[0]) & (o[1] >= p[1]) & (o != p).any() for o in points) for p in points
+    ]
+    assert pareto_front(costs, scores) == expected

@@ -194,3 +194,25 @@ def test_figures_show_every_run_and_are_written_beside_the_tables(
     written = {path.name for path in write(comparison, tmp_path / "out")}
     assert {"box_plots.png", "accuracy_against_cost.png", "comparison.md"} <= written
     assert (tmp_path / "out" / "box_plots.png").read_bytes()[1:4] == b"PNG"
+
+
+def test_the_figure_of_costs_shows_the_means_and_the_front_of_the_table(
+    record: Record, tmp_path: Path
+) -> None:
+    # The dearer group has the best single run and the worse mean: no point of the front.
+    for seed, (cheap, dear) in enumerate([(0.95, 0.99), (0.95, 0.90), (0.96, 0.90)]):
+        record(f"a{seed}", seed=seed, accuracy=cheap)
+        record(f"b{seed}", ("expert.hidden=512",), seed=seed, accuracy=dear, params_total=400)
+    comparison = compare_runs([tmp_path])
+    axes = figures(comparison)["accuracy_against_cost"].axes[0]
+    points = [bar.lines[0].get_xydata()[0].tolist() for bar in axes.containers]
+    assert points == [
+        pytest.approx([100, 100 * (0.95 + 0.95 + 0.96) / 3]),
+        pytest.approx([400, 100 * (0.99 + 0.90 + 0.90) / 3]),
+    ]
+    front = next(line for line in axes.get_lines() if line.get_label() == "Pareto front")
+    assert front.get_xydata().tolist() == points[:1]
+    assert [row.fronts["params_total"] for row in comparison.rows] == [True, False]
+    reach = t_interval([95.0, 95.0, 96.0])
+    (bar,) = axes.containers[0].lines[2]
+    assert bar.get_segments()[0][:, 1].tolist() == pytest.approx([reach.low, reach.high])

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from moe_lab.analysis.csv_files import LEAST_IMAGES
 from moe_lab.analysis.page.html_table import MISSING, Column, HeatMap, Table, number, share, words
 from moe_lab.analysis.page.layers import Layer
 
@@ -36,7 +37,7 @@ def expert_table(layer: Layer, names: Sequence[str]) -> Table | None:
                 share(used[e]),
                 share(tables["importance"][e]),
                 number(images, ",.0f"),
-                share(right[e] / images if images else None),
+                share(right[e] / images if images >= LEAST_IMAGES else None),
                 words(favourites(first[e], names)),
             ]
         )
@@ -46,7 +47,7 @@ def expert_table(layer: Layer, names: Sequence[str]) -> Table | None:
         Column("used on", "share of images for which the expert was computed"),
         Column("weight", "share of all routing weight"),
         Column("first choice", "images in which it has the largest weight"),
-        Column("accuracy", "of the model, on the images of which it is the first choice"),
+        Column("accuracy", f"of the model, on first choices, if {LEAST_IMAGES} or more"),
         Column("its classes", "largest shares of its first choices", is_number=False),
     ]
     return Table("Each expert", columns, rows, mark=1 / (len(load) * most))
@@ -78,8 +79,9 @@ def heat_maps(layer: Layer, names: Sequence[str]) -> list[HeatMap]:
                      "of the class; rows sum to 100.",
                      experts, names, floats(tables["class_share"])),
             by_class("Accuracy of each expert by class", "Of the model, on the images of which "
-                     "the expert is the first choice, in percent.",
-                     experts, names, floats(tables["accuracy_by_class"])),
+                     "the expert is the first choice, in percent, where it is that of "
+                     f"{LEAST_IMAGES} or more.",
+                     experts, names, of_many(tables)),
         ]  # fmt: skip
     if len(experts) ** 2 <= MOST_CELLS and varies(both):
         meaning = "Of the images that the row's expert was used on, those the column's was used on."
@@ -88,6 +90,12 @@ def heat_maps(layer: Layer, names: Sequence[str]) -> list[HeatMap]:
                     shades(both), percents(both))
         )  # fmt: skip
     return maps
+
+
+def of_many(tables: Mapping[str, Any]) -> Floats:
+    """Accuracy by first expert and class, NaN on too few images to say, [E, C]."""
+    enough = floats(tables["first"]) >= LEAST_IMAGES
+    return np.where(enough, floats(tables["accuracy_by_class"]), np.nan)
 
 
 def by_class(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,16 +11,23 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 from numpy.typing import NDArray
 
-from moe_lab.analysis.pareto import pareto_front
 from moe_lab.analysis.plots.style import MUTED, colours, panels, styled
 
 Groups = Mapping[str, Sequence[Mapping[str, Any]]]  # name of a group -> its summaries
-COST_AXES = {
-    "params_total": "parameters",
-    "flops_per_image": "active FLOPs per image",
-    "train_seconds": "training time (s)",
-}
 MARKERS = "osD^vPX*<>"
+
+
+@dataclass(frozen=True)
+class CostPoint:
+    """One group: its mean over seeds with an interval, its mean costs, and the costs at which it is
+    on the Pareto front of the means.
+    """
+
+    name: str
+    mean: float
+    interval: tuple[float, float] | None
+    costs: Mapping[str, float | None]
+    on_front: Mapping[str, bool | None]
 
 
 @styled
@@ -53,36 +61,36 @@ def box_plots(groups: Groups, key: str = "test_accuracy", label: str = "") -> Fi
 
 
 @styled
-def accuracy_against_cost(groups: Groups, accuracy: str = "test_accuracy") -> Figure:
-    """Accuracy over parameters, FLOPs and time, log scales; a line joins the runs that no other
-    beats in both.
+def accuracy_against_cost(
+    points: Sequence[CostPoint], costs: Mapping[str, str], label: str = "test accuracy"
+) -> Figure:
+    """The mean of each group over each of its costs, log scales, with its interval as a bar; a line
+    joins the groups on the Pareto front. `costs` are the keys with their labels.
     """
-    figure, axes = panels(
-        "Accuracy and what it costs", columns=len(COST_AXES), width=4.0, height=3.6
-    )
-    groups = {name: runs for name, runs in groups.items() if len(values(runs, accuracy))}
-    shades = colours(len(groups))
-    for panel, (cost, label) in zip(axes, COST_AXES.items(), strict=True):
-        everything = []
-        for index, (name, runs) in enumerate(groups.items()):
-            points = pairs(runs, cost, accuracy)
-            everything.append(points)
-            panel.scatter(
-                points[:, 0], points[:, 1], color=shades[index], s=28, label=name,
-                marker=MARKERS[index % len(MARKERS)], alpha=0.85, linewidths=0,
+    figure, axes = panels("Accuracy and what it costs", columns=len(costs), width=4.0, height=3.6)
+    shades = colours(len(points))
+    for panel, (key, title) in zip(axes, costs.items(), strict=True):
+        shown = [(n, point) for n, point in enumerate(points) if (point.costs[key] or 0) > 0]
+        for n, point in shown:
+            low, high = point.interval or (point.mean, point.mean)
+            panel.errorbar(
+                [point.costs[key] or 0.0], [point.mean],
+                yerr=[[point.mean - low], [high - point.mean]], label=point.name,
+                color=shades[n], marker=MARKERS[n % len(MARKERS)], markersize=5, linewidth=1.2,
+                linestyle="none",
             )  # fmt: skip
-        front = front_of(np.concatenate(everything)) if everything else np.empty((0, 2))
+        front = sorted((p.costs[key] or 0.0, p.mean) for _, p in shown if p.on_front[key])
         panel.plot(
-            *front.T, color=MUTED, linewidth=1, linestyle="--", zorder=0, label="Pareto front"
-        )
-        panel.set(xscale="log", xlabel=label)
+            *np.array(front).reshape(-1, 2).T, color=MUTED, linewidth=1, linestyle="--", zorder=0,
+            label="Pareto front",
+        )  # fmt: skip
+        panel.set(xscale="log", xlabel=title)
         panel.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-        panel.xaxis.set_major_formatter(
-            EngFormatter(sep="") if cost != "train_seconds" else "{x:g}"
-        )
+        seconds = key == "train_seconds"
+        panel.xaxis.set_major_formatter("{x:g}" if seconds else EngFormatter(sep=""))
         panel.xaxis.set_minor_formatter(NullFormatter())
         panel.grid(True, which="major")
-    axes[0].set_ylabel(accuracy.replace("_", " "))
+    axes[0].set_ylabel(label)
     handles, names = axes[0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside right upper")
     return figure
@@ -91,19 +99,3 @@ def accuracy_against_cost(groups: Groups, accuracy: str = "test_accuracy") -> Fi
 def values(runs: Sequence[Mapping[str, Any]], key: str) -> NDArray[np.float64]:
     """One value of each summary that has it."""
     return np.array([run[key] for run in runs if run.get(key) is not None], dtype=float)
-
-
-def pairs(runs: Sequence[Mapping[str, Any]], cost: str, accuracy: str) -> NDArray[np.float64]:
-    """(cost, accuracy) of each summary that has both, the cost above 0, [n, 2]."""
-    found = [
-        (run[cost], run[accuracy])
-        for run in runs
-        if run.get(accuracy) is not None and (run.get(cost) or 0) > 0
-    ]
-    return np.array(found, dtype=float).reshape(-1, 2)
-
-
-def front_of(points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The points (cost, accuracy) on the Pareto front, by rising cost: [n, 2] -> [m, 2]."""
-    kept = pareto_front(points[:, 0].tolist(), points[:, 1].tolist())
-    return np.unique(points[np.array(kept, dtype=bool)], axis=0)

@@ -61,7 +61,7 @@ def test_experts_are_shown_with_their_work_and_their_classes() -> None:
 
 def test_an_expert_without_images_has_no_accuracy_and_no_class() -> None:
     tables = {"load": [1.0, 0.0], "used_share": [1.0, 0.0], "importance": [1.0, 0.0],
-              "first": [[4, 4], [0, 0]], "accuracy_by_class": [[1.0, 0.5], [None, None]],
+              "first": [[14, 14], [0, 0]], "accuracy_by_class": [[1.0, 0.5], [None, None]],
               "class_share": [[0.5, 0.5], [None, None]], "expert_share": [[1, 1], [0, 0]],
               "co_activation": [[8, 0], [0, 0]]}  # fmt: skip
     (layer,) = layers_of(ROUTING, {"layers": {"router": tables}})
@@ -71,6 +71,20 @@ def test_an_expert_without_images_has_no_accuracy_and_no_class() -> None:
     maps = {heat.caption: heat for heat in heat_maps(layer, ["a", "b"])}
     assert maps["Accuracy of each expert by class"].texts == [["100", "50"], ["-", "-"]]
     assert "Experts used together" not in maps  # one shares with none, the other was never used
+
+
+def test_an_accuracy_on_fewer_than_ten_images_is_not_shown() -> None:
+    tables = TABLES["layers"]["router"] | {"first": [[1, 9, 10], [0, 2, 3]]}  # type: ignore[index]
+    tables |= {"accuracy_by_class": [[0.0, 1.0, 0.5], [None, 0.5, 0.0]]}
+    (layer,) = layers_of(ROUTING, {"layers": {"router": tables}})
+    maps = {heat.caption: heat for heat in heat_maps(layer, NAMES)}
+    cells = maps["Accuracy of each expert by class"]
+    assert cells.texts == [["-", "-", "50"], ["-", "-", "-"]]
+    assert cells.shades == [[None, None, 0.5], [None, None, None]]
+    table = expert_table(layer, NAMES)
+    assert table is not None
+    # 14 of 20 first choices are right; five are too few to say.
+    assert [row[4].text for row in table.rows] == ["70.0 %", "-"]
 
 
 def test_experts_used_together_are_shares_of_the_rows_images() -> None:

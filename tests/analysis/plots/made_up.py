@@ -20,6 +20,23 @@ def four_images(**more: np.ndarray) -> Records:
     return Records(("cat", "dog"), TARGET, np.log(PROBS), {"router": layer}, **more)
 
 
+def repeated(records: Records, times: int) -> Records:
+    """The same images so many times over."""
+
+    def again(rows: np.ndarray) -> np.ndarray:
+        return np.concatenate([rows] * times)
+
+    layers = {
+        name: LayerRecords(again(own.logits), again(own.probs), again(own.weights))
+        for name, own in records.layers.items()
+    }
+    alone = records.expert_log_probs
+    return Records(
+        records.class_names, again(records.target), again(records.log_probs), layers,
+        None if alone is None else again(alone),
+    )  # fmt: skip
+
+
 def many_images(num_experts: int = 4, layers: tuple[str, ...] = ("router",)) -> Records:
     """120 images of three classes, two experts each, drawn at random."""
     draw = np.random.default_rng(0)

@@ -17,13 +17,13 @@ from moe_lab.analysis.plots.routing import (
 )
 from moe_lab.analysis.plots.style import colours
 from moe_lab.analysis.plots.tree import mass_by_level, tree_routing
-from tests.analysis.plots.made_up import four_images, many_images
+from tests.analysis.plots.made_up import four_images, many_images, repeated
 
 
 def test_the_three_panels_hold_counts_mass_and_accuracy() -> None:
-    records = four_images()
+    records = repeated(four_images(), 10)
     counts, mass, accuracy = expert_classes(records, records.layers["router"]).axes[:3]
-    assert counts.images[0].get_array().tolist() == [[1, 0], [1, 0], [0, 0], [0, 1]]
+    assert counts.images[0].get_array().tolist() == [[10, 0], [10, 0], [0, 0], [0, 10]]
     assert mass.images[0].get_array()[1].tolist() == pytest.approx([0.625, 0.25])
     assert accuracy.images[0].get_array().filled(-1).tolist() == [
         [1, -1],
@@ -35,12 +35,23 @@ def test_the_three_panels_hold_counts_mass_and_accuracy() -> None:
         assert (panel.get_xlabel(), panel.get_ylabel()) == ("true class", "expert")
 
 
+def test_an_accuracy_on_fewer_than_ten_images_is_not_shown() -> None:
+    alone = np.zeros((4, 2, 2), np.float32)
+    for times, shown in ((9, 0), (10, 3)):
+        records = repeated(four_images(expert_log_probs=alone), times)
+        cells = expert_classes(records, records.layers["router"]).axes[2].images[0].get_array()
+        assert cells.count() == shown
+    for times, shown in ((4, 0), (5, 4)):  # two images of each class, for two experts
+        records = repeated(four_images(expert_log_probs=alone), times)
+        assert competence(records).axes[0].images[0].get_array().count() == shown
+
+
 def test_competence_is_the_accuracy_of_every_expert_on_every_class() -> None:
     alone = np.zeros((4, 2, 2), np.float32)
     alone[:, 0, 0] = 1  # expert 0 always says class 0
     alone[[0, 2], 1, 1] = 1  # expert 1 says class 1 on the images 0 and 2
     alone[[1, 3], 1, 0] = 1
-    figure = competence(four_images(expert_log_probs=alone))
+    figure = competence(repeated(four_images(expert_log_probs=alone), 5))
     assert figure.axes[0].images[0].get_array().tolist() == [[1, 0], [0.5, 0.5]]
 
 

@@ -1,10 +1,8 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 
-from moe_lab.analysis.plots import accuracy_against_cost, box_plots
-from moe_lab.analysis.plots.group_figures import front_of
+from moe_lab.analysis.plots import CostPoint, accuracy_against_cost, box_plots
 
 
 def run(accuracy: float | None, size: int, seconds: float = 1.0) -> dict[str, float | None]:
@@ -34,37 +32,36 @@ def test_a_box_has_the_median_and_every_run_is_a_dot() -> None:
 
 def test_nothing_to_compare_is_an_empty_figure() -> None:
     box_plots({"failed": [{"status": "failed"}]}).draw_without_rendering()
-    accuracy_against_cost({}).draw_without_rendering()
+    accuracy_against_cost([], COSTS).draw_without_rendering()
 
 
-def test_points_lie_at_cost_and_accuracy_on_a_log_scale() -> None:
-    figure = accuracy_against_cost(GROUPS)
-    sizes, flops, seconds = figure.axes
-    assert np.asarray(sizes.collections[1].get_offsets()).tolist() == [[10, 0.80], [1000, 0.91]]
-    assert np.asarray(flops.collections[1].get_offsets())[:, 0].tolist() == [20, 2000]
-    assert {panel.get_xscale() for panel in (sizes, flops, seconds)} == {"log"}
-    front = sizes.get_lines()[0]
-    assert (list(front.get_xdata()), list(front.get_ydata())) == ([10, 100], [0.80, 0.94])
+COSTS = {"params_total": "total parameters", "train_seconds": "training seconds"}
+POINTS = [
+    CostPoint("sparse", 92.0, (90.0, 94.0), {"params_total": 100.0, "train_seconds": 2.0},
+              {"params_total": True, "train_seconds": True}),
+    CostPoint("dense", 91.0, None, {"params_total": 10.0, "train_seconds": 4.0},
+              {"params_total": True, "train_seconds": False}),
+    CostPoint("wide", 91.5, (91.0, 92.0), {"params_total": 1000.0, "train_seconds": None},
+              {"params_total": False, "train_seconds": None}),
+]  # fmt: skip
+
+
+def test_a_group_is_its_mean_with_its_interval_on_a_log_scale() -> None:
+    sizes, seconds = accuracy_against_cost(POINTS, COSTS, "test accuracy, %").axes
+    means = [bar.lines[0].get_xydata().tolist() for bar in sizes.containers]
+    assert means == [[[100, 92.0]], [[10, 91.0]], [[1000, 91.5]]]
+    (bar,) = sizes.containers[0].lines[2]
+    assert bar.get_segments()[0].tolist() == [[100, 90.0], [100, 94.0]]
+    assert len(seconds.containers) == 2, "a cost that is not known is not drawn"
+    assert {panel.get_xscale() for panel in (sizes, seconds)} == {"log"}
+    assert sizes.get_ylabel() == "test accuracy, %"
+
+
+def test_the_line_joins_the_groups_that_the_table_stars() -> None:
+    figure = accuracy_against_cost(POINTS, COSTS)
+    fronts = [next(x for x in axes.get_lines() if x.get_label() == "Pareto front")
+              for axes in figure.axes]  # fmt: skip
+    assert fronts[0].get_xydata().tolist() == [[10, 91.0], [100, 92.0]]
+    assert fronts[1].get_xydata().tolist() == [[2, 92.0]]
     names = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert names == ["sparse", "dense", "Pareto front"]
-
-
-@pytest.mark.parametrize(
-    ("points", "front"),
-    [
-        ([[1, 0.5]], [[1, 0.5]]),
-        ([[2, 0.9], [1, 0.5], [3, 0.8]], [[1, 0.5], [2, 0.9]]),
-        ([[1, 0.5], [1, 0.7], [2, 0.7]], [[1, 0.7]]),
-    ],
-)
-def test_the_front_is_what_nothing_else_beats(
-    points: list[list[float]], front: list[list[float]]
-) -> None:
-    assert front_of(np.array(points)).tolist() == front
-
-
-def test_the_front_equals_the_definition_on_random_points() -> None:
-    points = np.random.default_rng(0).random((60, 2))
-    beaten = [any((o[0] <= p[0]) & (o[1] >= p[1]) & (o != p).any() for o in points) for p in points]
-    expected = {tuple(point) for point, lost in zip(points, beaten, strict=True) if not lost}
-    assert {tuple(point) for point in front_of(points)} == expected
+    assert sorted(names) == ["Pareto front", "dense", "sparse", "wide"]
