@@ -35,11 +35,6 @@ class Measure:
         """The name with the unit that values are written in."""
         return f"{self.name}, {self.metric.unit}" if self.metric.unit else self.name
 
-    @property
-    def heading(self) -> str:
-        """The name with the unit that values are written in."""
-        return f"{self.name}, {'%' if self.unit == 'points' else self.unit}"
-
     def score(self, value: float) -> float:
         """The value such that more is better."""
         return self.metric.score(value)
