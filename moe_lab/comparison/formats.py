@@ -159,7 +159,7 @@ def comparison_figures(comparison: Comparison) -> dict[str, Figure]:
 
 def cost_point(row: Row, measure: Measure) -> CostPoint:
     """What the table says of a group, for the figure."""
-    found, scale = row.estimate, measure.metric.scale
+    found, scale = row.estimate, 100 if measure.metric.unit == "%" else 1
     held = found.interval
     interval = None if held is None else (scale * held.low, scale * held.high)
     return CostPoint(row.group.label, scale * found.mean, interval, row.costs, row.fronts)
