@@ -204,7 +204,7 @@ def test_the_figure_of_costs_shows_the_means_and_the_front_of_the_table(
         record(f"a{seed}", seed=seed, accuracy=cheap)
         record(f"b{seed}", ("expert.hidden=512",), seed=seed, accuracy=dear, params_total=400)
     comparison = compare_runs([tmp_path])
-    axes = figures(comparison)["accuracy_against_cost"].axes[0]
+    axes = comparison_figures(comparison)["accuracy_against_cost"].axes[0]
     points = [bar.lines[0].get_xydata()[0].tolist() for bar in axes.containers]
     assert points == [
         pytest.approx([100, 100 * (0.95 + 0.95 + 0.96) / 3]),
