@@ -132,7 +132,7 @@ def test_loss_terms_and_their_weights_need_no_entry_of_their_own(
          "weight of mutual_information"),
         ("val_top_5_accuracy", "val/top_5_accuracy", "validation top-5 accuracy"),
         ("val_deep_share_12", "experts/deep/share_12",
-         "validation load of expert 12, deep"),
+         "validation load share of expert 12, deep"),
         ("test_pass_3_repaired", "test/pass_3_repaired", "test repaired by pass 3"),
         ("block_3_temperature", "schedule/block_3/temperature", "temperature, block_3"),
         ("of_my_own", "of_my_own", None),

@@ -84,7 +84,7 @@ def test_an_accuracy_on_fewer_than_ten_images_is_not_shown() -> None:
     table = expert_table(layer, NAMES)
     assert table is not None
     # 14 of 20 first choices are right; five are too few to say.
-    assert [row[4].text for row in table.rows] == ["70.0 %", "-"]
+    assert [row[5].text for row in table.rows] == ["70.0 %", "-"]
 
 
 def test_experts_used_together_are_shares_of_the_rows_images() -> None:

@@ -34,7 +34,7 @@ def test_a_relation_shows_both_of_its_numbers_row_by_row() -> None:
     # The mean over its seeds, and nothing where no run of the row has the number.
     assert points(information) == [(1.5, 0), (3.0, 1)]
     assert accuracy.get_ylim() == information.get_ylim()
-    assert information.get_xlabel() == "information I(E;Y), bits"
+    assert information.get_xlabel() == "I(E;Y), bits"
     assert information.get_title(loc="left") == "rank correlation -0.50"
 
 
