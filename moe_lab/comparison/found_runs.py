@@ -150,7 +150,7 @@ def refuse_mixed_data(runs: Sequence[Run]) -> None:
         seen[str(run.summary.get("data_fingerprint"))].append(run)
     if len(seen) > 1:
         named = [
-            f"{fingerprint} ({found[0].summary.get('dataset')}: {len(found)} "
+            f"{fingerprint} ({found[0].summary.get('dataset')}{tested(found[0])}: {len(found)} "
             f"run{'s' if len(found) > 1 else ''}, such as {found[0].path})"
             for fingerprint, found in seen.items()
         ]
@@ -159,6 +159,12 @@ def refuse_mixed_data(runs: Sequence[Run]) -> None:
             "runs on the same images, labels and split",
             "compare the runs of one fingerprint at a time",
         )
+
+
+def tested(run: Run) -> str:
+    """What a run was tested on, where that is not the whole test set."""
+    subset = run.summary.get("test_subset")
+    return "" if subset is None else f", tested on {subset:,} images only"
 
 
 def group_runs(runs: Sequence[Run]) -> tuple[list[Group], list[LeftOut]]:

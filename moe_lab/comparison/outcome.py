@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from moe_lab.analysis.pareto import COSTS, pareto_front
-from moe_lab.comparison.found_runs import Group, LeftOut, find_runs, group_runs
+from moe_lab.comparison.found_runs import Group, LeftOut, find_runs, group_runs, tested
 from moe_lab.comparison.measure import Measure, read_measure
 from moe_lab.comparison.statistics import LEVEL, Estimate, estimate
 from moe_lab.comparison.verdict import MatchAnswers, Verdict, judge
@@ -63,7 +63,8 @@ def compare_runs(
     verdicts = judge(choose_pairs(groups, baseline), measure, level, match_answers)
     return Comparison(
         measure, level,
-        f"{measured[0].summary.get('dataset')} ({measured[0].summary.get('data_fingerprint')})",
+        f"{measured[0].summary.get('dataset')}{tested(measured[0])} "
+        f"({measured[0].summary.get('data_fingerprint')})",
         make_rows(groups, measure, level), verdicts, left_out + repeated, make_notes(groups, level),
     )  # fmt: skip
 

@@ -33,14 +33,25 @@ class JoinedSource(Source):
             )
         starts = torch.tensor([0, *(len(sets.class_names) for sets in parts.values())]).cumsum(0)
         pairs = list(zip(parts.values(), starts.tolist(), strict=False))
+        given = {prefix: "val" in sets.parts() for prefix, sets in parts.items()}
+        if any(given.values()) and not all(given.values()):
+            lacking = next(prefix for prefix, has in given.items() if not has)
+            raise DataError(
+                f"of the joined sources, {lacking} has no validation images, but others do",
+                "validation images in every source, or in none",
+                "add a folder val, or move the others elsewhere",
+            )
+        tensors = {}
+        for part in pairs[0][0].parts():
+            tensors[f"{part}_images"] = torch.cat([sets.parts()[part][0] for sets, _ in pairs])
+            labels = [sets.parts()[part][1] + start for sets, start in pairs]
+            tensors[f"{part}_labels"] = torch.cat(labels)
         return ImageSets(
-            torch.cat([sets.train_images for sets, _ in pairs]),
-            torch.cat([sets.train_labels + start for sets, start in pairs]),
-            torch.cat([sets.test_images for sets, _ in pairs]),
-            torch.cat([sets.test_labels + start for sets, start in pairs]),
-            tuple(
+            **tensors,
+            class_names=tuple(
                 f"{prefix}_{name}" for prefix, sets in parts.items() for name in sets.class_names
             ),
-            self.name,
-            " and ".join(sets.copy for sets, _ in pairs),
+            name=self.name,
+            copy=" and ".join(sets.copy for sets, _ in pairs),
+            notes=tuple(f"{prefix}: {note}" for prefix, s in parts.items() for note in s.notes),
         )

@@ -30,6 +30,7 @@ class Prepared:
     name: str
     copy: str
     fingerprint: str
+    notes: tuple[str, ...]
 
 
 class ImageData(LightningDataModule):
@@ -40,11 +41,12 @@ class ImageData(LightningDataModule):
         source: Source,
         batch_size: int = 128,
         eval_batch_size: int = 1024,
-        val_fraction: float = 0.1,
+        val_fraction: float | None = None,
         split_seed: int = 0,
         subset: int | None = None,
         classes: Sequence[int | str] | None = None,
         imbalance: float | Sequence[float] | None = None,
+        test_subset: int | None = None,
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
         augment: Augment | None = None,
@@ -60,7 +62,7 @@ class ImageData(LightningDataModule):
                 raise ValueError(f"{name} must be a whole number >= {low}, got {value!r}")
         if std is not None and min(std, default=0.0) <= 0:
             raise ValueError(f"std must be > 0 in every channel, got {std}")
-        self.split = Split(val_fraction, split_seed, subset, classes, imbalance)
+        self.split = Split(val_fraction, split_seed, subset, classes, imbalance, test_subset)
         self.source, self.augment, self.seed = source, augment, seed
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
         self._given = {"mean": mean, "std": std}
@@ -106,6 +108,11 @@ class ImageData(LightningDataModule):
     @property
     def fingerprint(self) -> str:
         return self.prepare().fingerprint
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences on what a person should know of how the images were read and chosen."""
+        return self.prepare().notes
 
     @property
     def mean(self) -> Tensor:
@@ -181,6 +188,7 @@ class ImageData(LightningDataModule):
         check_sets(sets)
         sets = self.split.chosen(sets)
         parts = self.split.parts(sets)
+        recipe = f"{fingerprint(sets)} {self.split.recipe(sets)}"
         measured = dict(zip(("mean", "std"), pixel_statistics(parts["train"][0]), strict=True))
         return Prepared(
             parts,
@@ -188,8 +196,9 @@ class ImageData(LightningDataModule):
             self._statistic("std", measured["std"]),
             sets.class_names,
             sets.name,
-            sets.copy,
-            hashlib.sha256(f"{fingerprint(sets)} {self.split.recipe}".encode()).hexdigest()[:16],
+            self.split.copy_of(sets),
+            hashlib.sha256(recipe.encode()).hexdigest()[:16],
+            (*sets.notes, *self.split.notes(sets)),
         )
 
     def _statistic(self, name: str, measured: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Generator, Tensor
@@ -23,6 +23,19 @@ class ImageSets:
     class_names: tuple[str, ...]
     name: str  # what tables call it: "mnist", "mnist_5k"
     copy: str  # a plain sentence on which copy of the data this is
+    val_images: Tensor | None = None  # [B, channels, height, width] uint8, where they are given
+    val_labels: Tensor | None = None  # [B] int64
+    notes: tuple[str, ...] = ()  # sentences on what a person should know of how they were read
+
+    def parts(self) -> dict[str, tuple[Tensor, Tensor]]:
+        """Images and labels of "train", "test" and, where it is given, "val"."""
+        found = {
+            "train": (self.train_images, self.train_labels),
+            "test": (self.test_images, self.test_labels),
+        }
+        if self.val_images is not None and self.val_labels is not None:
+            found["val"] = (self.val_images, self.val_labels)
+        return found
 
 
 class Source(ABC):
@@ -36,7 +49,7 @@ class Source(ABC):
 def fingerprint(sets: ImageSets) -> str:
     """The first 16 hex digits of the sha256 over shapes, pixels, labels and class names."""
     digest = hashlib.sha256()
-    for tensor in (sets.train_images, sets.train_labels, sets.test_images, sets.test_labels):
+    for tensor in (tensor for part in sets.parts().values() for tensor in part):
         digest.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
         digest.update(tensor.contiguous().numpy().data)
     digest.update("\0".join(sets.class_names).encode())
@@ -45,15 +58,16 @@ def fingerprint(sets: ImageSets) -> str:
 
 def check_sets(sets: ImageSets) -> None:
     """Raises `DataError` unless shapes, counts, types and labels fit together."""
-    check_part(sets, "train", sets.train_images, sets.train_labels)
-    check_part(sets, "test", sets.test_images, sets.test_labels)
-    if sets.train_images.shape[1:] != sets.test_images.shape[1:]:
-        raise DataError(
-            f"{sets.name}: training images are {tuple(sets.train_images.shape[1:])}, "
-            f"test images {tuple(sets.test_images.shape[1:])}",
-            "one [channels, height, width] for all images",
-            "resize the images (dataset.image_size for a folder) or mend the files",
-        )
+    shape = sets.train_images.shape[1:]
+    for part, (images, labels) in sets.parts().items():
+        check_part(sets, part, images, labels)
+        if images.shape[1:] != shape:
+            raise DataError(
+                f"{sets.name}: images of train are {tuple(shape)}, "
+                f"of {part} {tuple(images.shape[1:])}",
+                "one [channels, height, width] for all images",
+                "resize the images (dataset.image_size for a folder) or mend the files",
+            )
 
 
 def check_part(sets: ImageSets, part: str, images: Tensor, labels: Tensor) -> None:
@@ -74,33 +88,6 @@ def check_part(sets: ImageSets, part: str, images: Tensor, labels: Tensor) -> No
     low, high = int(labels.min()), int(labels.max())
     if low < 0 or high >= len(sets.class_names):
         fail(f"labels run from {low} to {high}", f"labels 0 to {len(sets.class_names) - 1}")
-
-
-def keep_classes(sets: ImageSets, classes: list[int | str]) -> ImageSets:
-    """Only the images of these classes (indices or names), relabelled 0, 1, ... in this order."""
-    names = sets.class_names
-    indices = [names.index(item) if item in names else item for item in classes]
-    unknown = [item for item in indices if isinstance(item, str) or not 0 <= item < len(names)]
-    if unknown or len(set(indices)) < len(indices):
-        raise DataError(
-            f"dataset.classes={classes}: unknown or named twice: {unknown or indices}",
-            f"indices 0 to {len(names) - 1}, or names out of {', '.join(names)}",
-            "name each class once, by index or by name",
-        )
-    chosen = [int(item) for item in indices]
-    new_label = torch.full((len(names),), -1)
-    new_label[chosen] = torch.arange(len(chosen))
-    train, test = new_label[sets.train_labels], new_label[sets.test_labels]
-    kept = replace(
-        sets,
-        train_images=sets.train_images[train >= 0],
-        train_labels=train[train >= 0],
-        test_images=sets.test_images[test >= 0],
-        test_labels=test[test >= 0],
-        class_names=tuple(names[index] for index in chosen),
-    )
-    check_sets(kept)
-    return kept
 
 
 def stratified(labels: Tensor, count: int, generator: Generator) -> Tensor:

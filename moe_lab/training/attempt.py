@@ -133,6 +133,7 @@ def prepare(request: Request, directory: RunDirectory) -> TrainingRun:
         choices |= {"dataset": fallback, "dataset_requested": choices["dataset"]}
         data = read(config)
     lines = console.settings_lines(plain_dict(config), choices, directory.config)
+    lines += [f"data: {note}" for note in data.notes]
     for line in lines:
         log.info("%s", line)
     if request.sweep is None:

@@ -62,6 +62,7 @@ def build_data(config: DictConfig) -> ImageData:
             subset=dataset.subset,
             classes=_as_list(dataset.classes),
             imbalance=dataset.get("imbalance"),
+            test_subset=dataset.get("test_subset"),
             mean=_as_list(dataset.mean),
             std=_as_list(dataset.std),
             augment=Augment(**dataset.augment),

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
+from moe_lab.data.pixels import Images, PixelReader
 from moe_lab.data.resident import Batch
 from moe_lab.errors import UserError
 from moe_lab.losses import Objective
@@ -86,16 +87,27 @@ class Classifier(LightningModule):
         return images
 
     @torch.inference_mode()
-    def predict(self, images: Tensor) -> Tensor:
-        """Class probabilities of raw images: uint8 [B, channels, height, width] -> [B, C]."""
+    def predict(self, images: Images) -> Tensor:
+        """Class probabilities [B, C] of raw images, pixels from 0 to 255 or floats from 0 to 1.
+
+        [height, width], [channels, height, width] or [B, channels, height, width] of torch or
+        numpy, a PIL picture, or a list of them; see `PixelReader`, which refuses anything else.
+        """
         shape = (1, -1, 1, 1)
-        pixels = images.to(self.mean.device, torch.float32) / 255
+        pixels = self.pixel_reader().read(images).to(self.mean.device)
         normalised = (pixels - self.mean.view(shape)) / self.std.view(shape)
         was_training = self.model.training
         self.model.eval()
         probs: Tensor = self(normalised).log_probs.exp()
         self.model.train(was_training)
         return probs
+
+    def pixel_reader(self) -> PixelReader:
+        """Reads raw images as those of the training were read."""
+        dataset = self.config.get("dataset", {})
+        _, height, width = dataset.get("shape") or (None, None, None)
+        size, white = dataset.get("image_size"), dataset.get("white")
+        return PixelReader(len(self.mean), height, width, size, white)
 
     # ---- training
 

@@ -98,6 +98,9 @@ def summary_rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
         (found.label, found.metric.show(summary[found.key]))
         for found in sorted(measured, key=lambda found: found.split != "test")
     ]
+    subset = summary.get("test_subset")
+    if subset is not None:
+        rows.append(("tested on", f"{subset:,} of the test images only"))
     return [*rows, ("data", f"{summary.get('dataset')} ({summary.get('data_fingerprint')})")]
 
 

@@ -18,7 +18,7 @@ from moe_lab.training.run_directory import RunDirectory
 def load(run_dir: str | Path, checkpoint: str = "best") -> Classifier:
     """The trained classifier of a run, in evaluation mode on the CPU.
 
-    `classifier(images)` takes normalised images, `classifier.predict(images)` raw uint8 ones.
+    `classifier(images)` takes normalised images, `classifier.predict(images)` raw ones in any form.
     Raises UserError where the run or its checkpoint cannot be read.
     """
     run = RunDirectory(run_dir)

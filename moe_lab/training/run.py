@@ -106,6 +106,7 @@ class TrainingRun:
             "copy": self.data.copy,
             "fingerprint": self.data.fingerprint,
             "sizes": self.data.sizes,
+            "notes": list(self.data.notes),
         }
         content = describe_environment(about, sys.argv)
         self.directory.write_json(self.directory.environment, content)

@@ -20,6 +20,7 @@ def identity_of(
     config: Mapping[str, Any], choices: Mapping[str, Any], data: ImageData
 ) -> dict[str, Any]:
     """What the run was, whatever came out of it."""
+    tested = data.split.test_subset
     return {
         "run_name": config["run_name"],
         "run_dir": str(Path(config["run_dir"])),
@@ -30,6 +31,7 @@ def identity_of(
         "dataset": data.name,
         "data_copy": data.copy,
         "data_fingerprint": data.fingerprint,
+        **({} if tested is None else {"test_subset": tested}),
     }
 
 

@@ -168,7 +168,7 @@ def test_data_that_does_not_fit_together_is_refused(sets: ImageSets, said: str):
     [
         ({"subset": 201}, "dataset.subset=201, but uneven has 200"),
         ({"classes": ["a", "z"]}, "'z'"),
-        ({"classes": [0, 3]}, "indices 0 to 2"),
+        ({"classes": [0, 3]}, "index from 0 to 2"),
         ({"classes": [0, "a"]}, "named twice"),
         ({"mean": [0.5]}, "one for each of the 2 channels"),
         ({"subset": 1}, "at least one image each"),

@@ -3,11 +3,11 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
-from moe_lab.data import ImageFolderSource, fingerprint, image_folder
+from moe_lab.data import ImageFolderSource, decoding, fingerprint
+from moe_lab.data.image_file import Picture
 from moe_lab.errors import DataError
 
 
@@ -34,13 +34,13 @@ def root(tmp_path: Path) -> Path:
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The paths decoded so far."""
     paths: list[str] = []
-    original = image_folder.decode
+    original = decoding.read_picture
 
-    def counted(path: str, image_size: int | None) -> np.ndarray:
+    def counted(path: str, **options: int | None) -> Picture:
         paths.append(path)
-        return original(path, image_size)
+        return original(path, **options)
 
-    monkeypatch.setattr(image_folder, "decode", counted)
+    monkeypatch.setattr(decoding, "read_picture", counted)
     return paths
 
 
@@ -142,7 +142,7 @@ def test_a_corrupt_picture_is_named(root: Path, content: bytes | None):
 def test_a_wrong_layout_is_described(root: Path, tmp_path: Path):
     with pytest.raises(DataError, match="absent is not a folder"):
         ImageFolderSource(tmp_path / "absent").load()
-    with pytest.raises(DataError, match=r"pets/train/train is not a folder"):
+    with pytest.raises(DataError, match=r"pets/train is one part of a data set"):
         ImageFolderSource(root / "train").load()
     (root / "test" / "owl").mkdir()
     with pytest.raises(DataError, match=r"test/owl has no counterpart in .*train"):
