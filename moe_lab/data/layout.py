@@ -91,7 +91,7 @@ def explain(root: Path, part: str) -> NoReturn:
     elif root.name in (*ALIASES, *VALIDATION) and has_parts(above):
         wrong = f"{root} is one part of a data set"
         todo = f"set dataset.root={above}"
-    elif inside:
+    elif inside and len(turned) == 1:
         wrong = f"{wrong}, but {root / inside[0] / part} is"
         todo = f"set dataset.root={root / inside[0]}"
     elif turned:

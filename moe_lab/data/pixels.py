@@ -152,7 +152,7 @@ def as_tensor(images: NDArray[np.generic], reader: PixelReader) -> Tensor:
     if images.dtype.kind not in "buif":
         reader.refuse(f"the pixels are {images.dtype}")
     if images.dtype.kind == "u" and images.dtype.itemsize > 1:
-        images = np.minimum(images, 2**62).astype(np.int64)
+        images = np.minimum(images.astype(np.uint64), 2**62).astype(np.int64)
     elif images.dtype.kind == "f" and images.dtype.itemsize > 8:
         images = images.astype(np.float64)
     native = images.astype(images.dtype.newbyteorder("="), copy=False)

@@ -190,8 +190,9 @@ def test_load_gives_back_the_model_that_was_tested(
     probs = classifier.predict(sets.test_images)
     assert not classifier.training
     torch.testing.assert_close(probs.sum(-1), torch.ones(100))
-    accuracy = (probs.argmax(-1) == sets.test_labels).float().mean()
-    assert float(accuracy) == pytest.approx(read_json(run / "summary.json")["test_accuracy"])
+    for images in (sets.test_images, sets.test_images / 255):  # whole numbers, and floats
+        accuracy = (classifier.predict(images).argmax(-1) == sets.test_labels).float().mean()
+        assert float(accuracy) == pytest.approx(read_json(run / "summary.json")["test_accuracy"])
 
 
 def test_every_checkpoint_loads_with_weights_only(trained_once: Trained) -> None:

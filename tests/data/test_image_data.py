@@ -49,6 +49,38 @@ def test_subset_is_drawn_before_the_split_and_in_proportion():
     assert class_counts(module, "train") == [20, 12, 8]
 
 
+def test_a_subset_leaves_the_test_whole_and_says_so():
+    assert data().notes == ()
+    assert data(subset=50).notes == (
+        "50 of 200 training images (dataset.subset); the test set stays whole, 200 images "
+        "(dataset.test_subset takes fewer)",
+    )
+    assert "test_subset" not in data(subset=50).copy
+
+
+def test_a_test_subset_is_drawn_in_proportion_by_the_split_seed_and_named():
+    sets = SyntheticSource(200, 100, (1, 8, 8), num_classes=5).load()
+    modules = [data(sets, test_subset=20, split_seed=seed) for seed in (0, 0, 1)]
+    drawn = [module.prepare().parts["test"] for module in modules]
+    assert torch.bincount(drawn[0][1]).tolist() == [4] * 5
+    assert torch.equal(drawn[0][0], drawn[1][0])
+    assert not torch.equal(drawn[0][0], drawn[2][0])
+    rows = {tuple(image.flatten().tolist()) for image in drawn[0][0]}
+    assert rows <= {tuple(image.flatten().tolist()) for image in sets.test_images}
+    assert modules[0].copy.endswith("; 20 of its 100 test images")
+    (note,) = modules[0].notes
+    assert note.startswith("tested on 20 of 100 test images (dataset.test_subset)")
+    assert len(data(sets, test_subset=20, subset=50).notes) == 2
+
+
+def test_a_test_subset_moves_neither_training_nor_validation():
+    sets = SyntheticSource(200, 100, (1, 8, 8), num_classes=5).load()
+    whole, part = data(sets, subset=100).prepare(), data(sets, subset=100, test_subset=20).prepare()
+    for name in ("train", "val"):
+        assert torch.equal(whole.parts[name][0], part.parts[name][0])
+    assert whole.fingerprint != part.fingerprint
+
+
 def test_stratified_counts_are_exact_where_they_do_not_divide():
     labels = torch.tensor([0] * 5 + [1] * 3 + [2] * 2)
     for count in range(11):
@@ -167,6 +199,7 @@ def test_data_that_does_not_fit_together_is_refused(sets: ImageSets, said: str):
     ("options", "said"),
     [
         ({"subset": 201}, "dataset.subset=201, but uneven has 200"),
+        ({"test_subset": 201}, "dataset.test_subset=201, but uneven has 200"),
         ({"classes": ["a", "z"]}, "'z'"),
         ({"classes": [0, 3]}, "index from 0 to 2"),
         ({"classes": [0, "a"]}, "named twice"),
@@ -186,6 +219,7 @@ def test_requests_the_data_cannot_meet_are_data_errors(options: dict[str, Any], 
         {"eval_batch_size": 1.5},
         {"val_fraction": 1.0},
         {"subset": 0},
+        {"test_subset": 0},
         {"classes": [1, 1]},
         {"std": [0.0]},
         {"seed": -1},

@@ -6,7 +6,9 @@ import json
 
 import pytest
 import torch
+from PIL import Image
 
+from moe_lab.errors import UserError
 from moe_lab.experts import ExpertList, MLPExperts
 from moe_lab.losses import CrossEntropy, Objective
 from moe_lab.models import Mixture, Single
@@ -51,6 +53,24 @@ def test_predict_normalises_raw_images_with_the_statistics_of_training() -> None
     images = torch.tensor([[[[0, 51], [102, 255]]]], dtype=torch.uint8)
     normalised = (torch.tensor([[[[0.0, 0.2], [0.4, 1.0]]]]) - 0.25) / 0.5
     torch.testing.assert_close(classifier.predict(images), model(normalised).log_probs.exp())
+
+
+def test_bytes_floats_and_pictures_of_the_same_images_get_the_same_answer() -> None:
+    torch.manual_seed(0)
+    config = {"dataset": {"shape": [1, 8, 8], "image_size": None}}
+    classifier = Classifier(single(), objective(), 3, [0.3], [0.2], config=config)
+    images = torch.randint(0, 256, (20, 1, 8, 8), dtype=torch.uint8)
+    expected = classifier.predict(images)
+    assert expected.std(0).max() > 1e-3  # the same answer to all would prove nothing
+    pictures = [Image.fromarray(image[0].numpy()) for image in images]
+    for same in (images / 255, images.numpy(), images.double().numpy() / 255, pictures):
+        torch.testing.assert_close(classifier.predict(same), expected)
+    torch.testing.assert_close(classifier.predict(images[3]), expected[3:4])
+    torch.testing.assert_close(classifier.predict(images[3, 0]), expected[3:4])
+    with pytest.raises(UserError, match=r"float32 from 0 to 255"):
+        classifier.predict(images.float())
+    with pytest.raises(UserError, match=r"shape \[1, 4, 16\]"):
+        classifier.predict(images[0].view(1, 4, 16))
 
 
 def test_predict_uses_running_statistics_and_leaves_the_mode_alone() -> None:
