@@ -118,7 +118,7 @@ class Samples:
     ) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None, int | None]:
         """Samples of more than 8 bits as bytes, their alpha, and the peak of a `Picture`."""
         values = np.asarray(picture).astype(np.float64)
-        top, is_certain = (white, True) if white else self._top(picture.mode)
+        top, is_certain = self._top(picture.mode, white)
         if not np.isfinite(values).all() or values.min() < 0 or values.max() > top:
             raise out_of_range(values, top, white)
         peak = None if is_certain else int(values.max())
@@ -129,15 +129,17 @@ class Samples:
             alpha = np.where(values == transparent, 0, 255).astype(np.uint8)
         return np.rint(shade * 255 / top).astype(np.uint8), alpha, peak
 
-    def _top(self, mode: str) -> tuple[int, bool]:
+    def _top(self, mode: str, white: int | None) -> tuple[int, bool]:
         """The sample that is white, and whether that is certain."""
-        if mode == "F":
-            return 1, True
         if self.bits is not None and 8 < self.bits < 16:
             return 2**self.bits - 1, True
-        fills = self.format in FILLS_16_BITS
         if mode == "I" and self.format == "PPM":
             return FULL_RANGE, True  # its header says which sample is white, and Pillow scales
+        if white is not None:
+            return white, True
+        if mode == "F":
+            return 1, True
+        fills = self.format in FILLS_16_BITS
         if fills and (mode != "I" or self.format == "PNG"):
             return FULL_RANGE, False
         kind = f"{self.bits}-bit integers" if self.bits else f"integers of mode {mode}"

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from moe_lab.comparison.found_runs import find_runs, group_runs
+from moe_lab.comparison.outcome import compare_runs
 from moe_lab.errors import ConfigError
 
 Record = Callable[..., Path]
@@ -121,3 +122,23 @@ def test_runs_on_different_data_are_never_compared(record: Record, tmp_path: Pat
         group_runs(find_runs([tmp_path])[0])
     assert "aaaa (mnist: 1 run, such as" in caught.value.wrong
     assert "bbbb (cifar10: 1 run, such as" in caught.value.wrong
+
+
+def test_a_run_tested_on_a_subset_is_never_compared_with_a_whole_one(
+    record: Record, tmp_path: Path
+) -> None:
+    record("whole")
+    record("part", ("model=dense",), data_fingerprint="cccc", test_subset=1000)
+    with pytest.raises(ConfigError) as caught:
+        group_runs(find_runs([tmp_path])[0])
+    assert "aaaa (mnist: 1 run" in caught.value.wrong
+    assert "cccc (mnist, tested on 1,000 images only: 1 run" in caught.value.wrong
+
+
+def test_a_comparison_of_runs_tested_on_a_subset_says_so(record: Record, tmp_path: Path) -> None:
+    for seed in range(2):
+        for name in ("sparse", "dense"):
+            typed = (f"model={name}",)
+            record(f"{name}{seed}", typed, seed, 0.9 + seed / 100, test_subset=1000)
+    compared = compare_runs([tmp_path])
+    assert compared.data == "mnist, tested on 1,000 images only (aaaa)"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -59,9 +60,9 @@ def test_what_is_left_out_is_counted_and_named_each_time(root: Path) -> None:
         assert sets.notes == (
             "2 left out, hidden: train/.cache, train/cat/.DS_Store",
             "1 left out, in no class folder: train/loose.png",
-            "9 left out, of a kind that is not read (7 .heic, 1 .txt, 1 without an ending); convert "
-            "what is a picture to png or jpg: train/cat/0.heic, train/cat/1.heic, train/cat/2.heic, "
-            "train/cat/3.heic, train/cat/4.heic and 4 more",
+            "9 left out, of a kind that is not read (7 .heic, 1 .txt, 1 without an ending); "
+            "convert what is a picture to png or jpg: train/cat/0.heic, train/cat/1.heic, "
+            "train/cat/2.heic, train/cat/3.heic, train/cat/4.heic and 4 more",
             "1 left out, beside the folders that are read: extra",
         )
 
@@ -182,7 +183,8 @@ def test_transparency_and_frames_are_said_once(root: Path) -> None:
     assert shades(sets) == [10, 20, 255, 255, 30, 40]
     assert sets.notes == (
         "2 of 9 pictures are partly transparent: put on white, such as train/cat/x.png",
-        "1 of 9 pictures are of several frames or pages: the first was read, such as test/cat/z.tif",
+        "1 of 9 pictures are of several frames or pages: the first was read, "
+        "such as test/cat/z.tif",
     )
 
 
@@ -233,8 +235,11 @@ def test_white_says_what_twelve_bits_mean(root: Path, white: int, expected: list
     with pytest.raises(DataError, match="at most 12 are used") as caught:
         ImageFolderSource(root).load()
     assert "dataset.white" in caught.value.todo
+    # A format whose header names the white sample, here 32,767, keeps it.
+    head = b"P5 4 3 32767 "
+    (root / "train" / "dog" / "c.pgm").write_bytes(head + struct.pack(">H", 16384) * 12)
     found = shades(ImageFolderSource(root, white=white).load())
-    assert found == [expected[0]] * 2 + [expected[1]] * 2
+    assert found == [expected[0]] * 2 + [expected[1]] * 2 + [128]  # 16384 * 255 / 32767 = 127.5
 
 
 def test_sixteen_bit_pictures_of_two_means_differ(root: Path) -> None:

@@ -45,6 +45,15 @@ def test_a_model_with_routed_layers_shows_both_tables(capsys: pytest.CaptureFixt
     assert "dropped" not in shown  # nothing was measured
 
 
+def test_the_table_says_that_only_some_test_images_were_asked(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    print_summary({**RUN, "test_subset": 1000})
+    assert "1,000 of the test images only" in capsys.readouterr().out
+    print_summary(RUN)
+    assert "tested on" not in capsys.readouterr().out
+
+
 def settings_of(*words: str) -> list[str]:
     (job,) = check_line("train", ["run_dir=run", *words])
     return settings_lines(job.plain(), job.choices, Path("run/config.yaml"))
