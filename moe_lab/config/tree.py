@@ -20,6 +20,9 @@ NOT_HASHED = {
     "seed", "run_dir", "run_name", "tags", "logger", "progress", "health", "figures",
     "plan", "resume", "report", "root", "cache_dir", "directory", "file",
 }  # fmt: skip
+# Keys that came later and change nothing while they are null: without them, the runs from before
+# would count as runs of other configurations.
+NOT_HASHED_IF_NULL = {"test_subset", "white"}
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from moe_lab.config.renamed import with_present_names
-from moe_lab.config.tree import NOT_HASHED
+from moe_lab.config.tree import NOT_HASHED, NOT_HASHED_IF_NULL
 from moe_lab.errors import ConfigError, UserError
 from moe_lab.training.ranks import is_first_process
 
@@ -116,7 +116,7 @@ def _hashed(config: dict[str, Any]) -> dict[str, Any]:
     return {
         key: _hashed(value) if isinstance(value, dict) else value
         for key, value in config.items()
-        if key not in NOT_HASHED
+        if key not in NOT_HASHED and not (value is None and key in NOT_HASHED_IF_NULL)
     }
 
 

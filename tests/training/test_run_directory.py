@@ -53,6 +53,17 @@ def test_an_unusable_or_taken_folder_is_refused(tmp_path: Path) -> None:
         RunDirectory(tmp_path / "nothing").read_config()
 
 
+def test_keys_that_came_later_count_for_the_hash_only_where_they_are_set() -> None:
+    before = {"dataset": {"subset": None, "source": {"root": "x"}}}
+    null = {
+        "dataset": {"subset": None, "test_subset": None, "white": None, "source": {"white": None}}
+    }
+    assert config_hash(null) == config_hash(before)
+    assert config_hash({"dataset": {"test_subset": None}}) != config_hash(before)  # subset counts
+    for key in ("test_subset", "white"):
+        assert config_hash({"dataset": {**before["dataset"], key: 500}}) != config_hash(before)
+
+
 def test_the_config_hash_ignores_seed_place_and_display_only() -> None:
     config = {
         "seed": 0,
