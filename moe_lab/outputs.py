@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor
 
 
@@ -36,6 +37,19 @@ class Routing:
     @property
     def num_experts(self) -> int:
         return self.weights.shape[-1]
+
+
+@torch.no_grad()
+def weight_shares(weights: Tensor) -> Tensor:
+    """Each expert's share of an image's weight, [B, E] -> [B, E]; 0 where an image has no expert.
+
+    The load of an expert, everywhere in the project, is the mean of its shares over the images. For
+    one expert per image that is the share of images it gets, as every paper counts. With several it
+    is how much the answers rest on the expert, where a count of images would not see that a router
+    which asks everybody, or always the same second, listens to one expert alone.
+    """
+    weights = weights.float()
+    return weights / weights.sum(-1, keepdim=True).clamp(min=1e-20)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from moe_lab.outputs import MixtureOutput, Routing
 
 class Capacity(RoutingTerm):
     """E * sum_e relu(load_e - capacity_factor / E) * mean probs_e: 0 while no expert gets more than
-    capacity_factor times its fair share, E - capacity_factor at collapse.
+    capacity_factor times its fair load, E / n - capacity_factor where fewer experts, n of them,
+    share everything equally, E - capacity_factor at total collapse.
 
     Nothing is dropped here: the paper drops what this discourages. As in `switch_balance`, load
     has no gradient, probs has.

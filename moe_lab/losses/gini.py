@@ -11,7 +11,8 @@ from moe_lab.outputs import MixtureOutput
 
 
 class Gini(RoutingTerm):
-    """1 + E * G of the summed weights: 1 at balance, E at collapse, since G is at most (E - 1) / E.
+    """1 + E * G of the summed weights: 1 at balance, 1 + E - n where n experts share everything
+    equally, E at total collapse, n = 1, since G is at most (E - 1) / E.
 
     Its gradient depends on the order of the experts alone, not on how far apart they are: it pulls
     as hard close to balance as far from it.

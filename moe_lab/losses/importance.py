@@ -10,8 +10,8 @@ from moe_lab.outputs import MixtureOutput
 
 
 class Importance(RoutingTerm):
-    """1 + CV(importance)^2, importance_e = the sum of expert e's weights: 1 at balance, E at
-    collapse.
+    """1 + CV(importance)^2, importance_e = the sum of expert e's weights: 1 at balance, E / n where
+    n experts share everything equally, E at total collapse, n = 1.
 
     The paper's CV squared plus a constant, with the population variance, so that all balance terms
     share one scale.

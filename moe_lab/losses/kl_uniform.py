@@ -10,7 +10,8 @@ from moe_lab.outputs import MixtureOutput
 
 
 class KLUniform(RoutingTerm):
-    """exp(KL(mean probs || uniform)) = E / perplexity: 1 at balance, E at collapse.
+    """exp(KL(mean probs || uniform)) = E / perplexity: 1 at balance, E / n where n experts share
+    everything equally, E at total collapse, n = 1.
 
     The exponential puts it on the scale of the other balance terms: E over the number of experts
     that are effectively in use.

@@ -11,11 +11,13 @@ from moe_lab.outputs import MixtureOutput, Routing
 
 
 class Load(RoutingTerm):
-    """1 + CV(load)^2, load_e = the sum over images of P(expert e is picked): 1 at balance, E at
-    collapse.
+    """1 + CV(load)^2, load_e = the sum over images of P(expert e is picked): 1 at balance, E / n
+    where every image picks the same n experts.
 
     The paper's CV squared plus a constant, as in `Importance`, which counts weight where this
-    counts images.
+    counts images. Of top_k picks an expert has at most one per image, so that E / top_k is the most
+    there is; where one expert is always picked and the others by chance, it is
+    E * (1 + (top_k - 1)^2 / (E - 1)) / top_k^2.
     """
 
     def of_mixture(self, output: MixtureOutput, target: Tensor) -> Tensor:
@@ -25,8 +27,8 @@ class Load(RoutingTerm):
 def smooth_load(routing: Routing) -> Tensor:
     """How many images each expert is expected to get, up to a common factor, [E].
 
-    A router without noise picks with certainty, so its load is what was counted; the gradient is
-    then that of the mean probability (straight-through), which makes it twice that of
+    A router without noise has no such probability. Its load is then its share of all weight, from 1
+    to E, with the gradient of the mean probability (straight-through), which makes it twice that of
     `switch_balance`.
     """
     if routing.selection_probs is not None:

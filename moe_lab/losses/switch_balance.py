@@ -5,13 +5,19 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from moe_lab.losses.importance import shares
 from moe_lab.losses.term import RoutingTerm
-from moe_lab.outputs import MixtureOutput, Routing
+from moe_lab.outputs import MixtureOutput, Routing, weight_shares
 
 
 class SwitchBalance(RoutingTerm):
-    """E * sum_e load_e * mean probs_e: 1 at uniform load, E at total collapse, whatever top_k
-    is.
+    """E * sum_e load_e * mean probs_e: 1 at balance, E / n where n experts share everything
+    equally, E at total collapse, n = 1.
+
+    Load is the share of weight, for one expert per image the paper's share of images. A count of
+    images would stop at E / top_k for several, and could not be taken of a router that asks all
+    experts about every image. The value is at most E; it can fall below 1 where the experts with
+    most load are not the most probable on average, which weights that are the probs rule out.
     """
 
     def of_mixture(self, output: MixtureOutput, target: Tensor) -> Tensor:
@@ -25,15 +31,7 @@ def switch_balance(routing: Routing) -> Tensor:
 
 @torch.no_grad()
 def load_share(weights: Tensor) -> Tensor:
-    """Each expert's share of the (image, expert) pairs, [B, E] -> [E].
-
-    Dividing by the pairs, not by the images, keeps the minimum at 1 for every top_k. Where all
-    experts answer every image the pairs say nothing, and the share of images whose first choice an
-    expert is takes their place, as for top-1; equal firsts divide the image between them.
+    """Each expert's load, see `weight_shares`, [B, E] -> [E]; uniform where no image has an
+    expert.
     """
-    used = (weights != 0).float()
-    first = (weights == weights.amax(-1, keepdim=True)).float()
-    first = first / first.sum(-1, keepdim=True)
-    # where, not if: a look at the data would wait for the GPU at every step.
-    counts = torch.where(used.all(), first, used).sum(0)
-    return counts / counts.sum().clamp(min=1)
+    return shares(weight_shares(weights).sum(0))

@@ -9,7 +9,8 @@ from moe_lab.outputs import MixtureOutput
 
 
 class Variance(RoutingTerm):
-    """1 + E * sum_e (mean probs_e - 1/E)^2: 1 at balance, E at collapse.
+    """1 + E * sum_e (mean probs_e - 1/E)^2: 1 at balance, E / n where n experts share everything
+    equally, E at total collapse, n = 1.
 
     It reads the probabilities of all experts, where `importance` reads the weights that selection
     leaves. So it has a gradient for experts that were not selected; where every expert is used with

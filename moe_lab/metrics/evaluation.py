@@ -73,7 +73,7 @@ class Evaluation(nn.Module):
         return tables | {"layers": {layer: self._layer_tables(layer) for layer in self.layers}}
 
     def loads(self) -> dict[str, float]:
-        """`share_0`, `share_1`, ...: each expert's part of all selections of its layer."""
+        """`share_0`, `share_1`, ...: each expert's load, its share of all weight of its layer."""
         return {
             f"{self._prefix(layer)}share_{expert}": share
             for layer in self.layers

@@ -15,19 +15,21 @@ from torch import Tensor
 from moe_lab.metrics.information import entropy_in_bits
 from moe_lab.metrics.specialisation import class_entropy, specialisation, specialisation_tables
 from moe_lab.metrics.sums import LayerStatistics, Totals, add_up, ratio
-from moe_lab.outputs import Output, Routing
+from moe_lab.outputs import Output, Routing, weight_shares
 
-DEAD_SHARE = 0.01  # an expert with less than this part of its fair share counts as dead
+DEAD_SHARE = 0.01  # an expert with less than this part of a fair load, 1 / E, counts as dead
 
 
 class RoutingStatistics(LayerStatistics):
     """Load, entropies, confidence and specialisation of one router over an evaluation.
 
+    The load of an expert is the mean over images of its share of their weight, see `weight_shares`;
+    loads sum to 1. An expert with less than 1 % of a fair load is dead, all others are alive.
     An image's first expert is the one with its largest weight; an image without any weight has
     none and counts in no table of first experts.
     """
 
-    together: Tensor  # [E, E] images on which both experts were used; the diagonal is the load
+    together: Tensor  # [E, E] images on which both experts were used, or one, on the diagonal
     mass: Tensor  # [C, E] summed shares of weight, by true class
     first: Tensor  # [E, C] images of a class whose largest weight an expert has
     first_correct: Tensor  # [E, C] those among them that were classified correctly
@@ -62,10 +64,10 @@ class RoutingStatistics(LayerStatistics):
     def update(self, routing: Routing, target: Tensor, correct: Tensor) -> None:
         """Add a batch: routing [B, E], true labels [B], and if the prediction was correct [B]."""
         weights = routing.weights.detach().float()
-        total = weights.sum(-1)
-        share = weights / total.clamp(min=1e-20)[:, None]  # [B, E]
+        share = weight_shares(weights)  # [B, E]
         entropy = torch.special.entr(share).sum(-1) / math.log(2)  # [B]
-        self._add_first(weights.argmax(-1) * self.num_classes + target, total > 0, correct)
+        has_expert = weights.sum(-1) > 0
+        self._add_first(weights.argmax(-1) * self.num_classes + target, has_expert, correct)
         used = (weights != 0).float()
         # Mixed precision would round the counts to the eight bits of bfloat16.
         with torch.autocast(used.device.type, enabled=False):
@@ -86,16 +88,14 @@ class RoutingStatistics(LayerStatistics):
     def values(self, totals: Totals) -> dict[str, float]:
         images = max(1, int(totals["by_class"].sum()))
         mass = totals["mass"].astype(np.float64).T  # [E, C]
-        selected = np.diag(totals["together"])
-        load = selected / max(1, selected.sum())
+        load = loads(mass)
         spread = class_entropy(mass)
         return {
             "load_cv": variation(load),
             "max_load_share": float(load.max()),
             "max_load_ratio": float(load.max()) * self.num_experts,
             "dead_experts": float((load < DEAD_SHARE / self.num_experts).sum()),
-            "experts_per_image": float(selected.sum() / images),
-            "importance_cv": variation(mass.sum(1)),
+            "experts_per_image": float(np.trace(totals["together"]) / images),
             "routing_entropy": float(totals["entropy"].astype(np.float64).sum()) / images,
             "usage_entropy": entropy_in_bits(mass.sum(1)),
             "class_entropy": float(np.nanmean(spread)) if np.isfinite(spread).any() else 0.0,
@@ -109,15 +109,21 @@ class RoutingStatistics(LayerStatistics):
         selected = np.diag(totals["together"])
         images = totals["by_class"]
         return {
-            "load": (selected / max(1, selected.sum())).tolist(),
+            "load": loads(mass).tolist(),
             "used_share": (selected / max(1, images.sum())).tolist(),
-            "importance": (mass.sum(1) / max(1e-20, mass.sum())).tolist(),
             "mass": mass.tolist(),
             **specialisation_tables(totals["first"], totals["first_correct"]),
             "co_activation": totals["together"].tolist(),
             "class_entropy": class_entropy(mass).tolist(),
             "class_routing_entropy": ratio(totals["entropy"], images).tolist(),
         }
+
+
+def loads(mass: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Each expert's load from summed shares of weight [E, C], [E]; 0 where no image has an
+    expert.
+    """
+    return mass.sum(1) / max(1e-20, float(mass.sum()))
 
 
 def variation(amounts: NDArray[np.floating]) -> float:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from torch import Tensor
 from torch.nn import functional
 
@@ -43,6 +46,25 @@ def random_mixture(
     mixed = (probs.unsqueeze(-1) * log_probs).sum(1).log_softmax(-1)
     features = torch.randn(num_images, 1, 3, 3, generator=generator)
     return MixtureOutput(mixed, Routing(logits, probs, probs), log_probs, features)
+
+
+@st.composite
+def routings(draw: st.DrawFn) -> Routing:
+    """Any routing: of a softmax, sharp or not, or its top_k, normalised or not, or of a ReLU."""
+    shape = draw(st.integers(1, 12)), draw(st.integers(1, 6))
+    # Quarters, not floats: hypothesis refuses to draw those once torch flushes denormal numbers.
+    quarters = draw(arrays(np.int64, shape, elements=st.integers(-16, 16)))
+    logits = draw(st.sampled_from([0.1, 1.0, 40.0])) * torch.from_numpy(quarters).float() / 4
+    probs = logits.softmax(-1)
+    kind = draw(st.sampled_from(["dense", "normalised", "kept", "relu"]))
+    if kind == "relu":
+        return Routing(logits, probs, logits.relu())
+    if kind == "dense":
+        return Routing(logits, probs, probs)
+    chosen = probs.topk(draw(st.integers(1, shape[1]))).indices
+    weights = torch.zeros_like(probs).scatter(-1, chosen, 1.0) * probs
+    return Routing(logits, probs, weights / weights.sum(-1, keepdim=True)
+                   if kind == "normalised" else weights)  # fmt: skip
 
 
 def name(term: object) -> str:

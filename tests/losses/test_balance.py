@@ -100,12 +100,12 @@ def test_terms_that_count_are_the_same_for_every_top_k_at_balance(term: RoutingT
         assert float(term(mixture(probs * pattern, probs), TARGET)) == pytest.approx(at_balance)
 
 
-def test_dense_routing_counts_first_choices() -> None:
+def test_load_is_the_share_of_weight_and_each_image_counts_once() -> None:
     weights = torch.tensor([[0.6, 0.4], [0.9, 0.1], [0.2, 0.8], [0.7, 0.3]])
-    assert load_share(weights).tolist() == [0.75, 0.25]
-    undecided = torch.tensor([[0.5, 0.5], [0.9, 0.1]])
-    assert load_share(undecided).tolist() == [0.75, 0.25], "a tie is divided"
+    assert load_share(weights).tolist() == pytest.approx([2.4 / 4, 1.6 / 4])
+    assert load_share(torch.tensor([[0.5, 0.5], [3.0, 0.0]])).tolist() == [0.75, 0.25]
     assert load_share(torch.full((3, 4), 0.25)).tolist() == [0.25] * 4
+    assert load_share(torch.zeros(3, 4)).tolist() == [0.25] * 4
 
 
 def test_switch_balance_pushes_probability_from_busy_to_idle_experts() -> None:

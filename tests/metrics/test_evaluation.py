@@ -203,5 +203,5 @@ def test_a_run_keeps_the_tables_of_its_test(
     assert sum(layer["used_share"]) == pytest.approx(summary["experts_per_image"])
     assert summary.keys() >= {
         "f1", "calibration_error", "top_5_accuracy", "specialisation", "router_margin",
-        "class_entropy", "importance_cv",
+        "class_entropy", "max_load_ratio",
     }  # fmt: skip

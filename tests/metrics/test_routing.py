@@ -34,15 +34,14 @@ TARGET = torch.tensor([0, 0, 1, 1])
 
 def test_statistics_of_a_worked_matrix() -> None:
     found = statistics(WEIGHTS, TARGET)
-    # pairs 3, 2, 0 of 5; CV of (0.6, 0.4, 0) = sqrt(0.186667 - 1/9) / (1/3)
-    assert found["max_load_share"] == pytest.approx(0.6)
-    assert found["max_load_ratio"] == pytest.approx(1.8)
-    assert found["load_cv"] == pytest.approx(3 * np.std([0.6, 0.4, 0.0]))
+    # weight 2.5, 1.5, 0 of 4 images; CV of (5/8, 3/8, 0) = sqrt(34/192 - 1/9) / (1/3)
+    assert found["max_load_share"] == pytest.approx(0.625)
+    assert found["max_load_ratio"] == pytest.approx(1.875)
+    assert found["load_cv"] == pytest.approx(3 * np.sqrt(34 / 192 - 1 / 9))
     assert found["dead_experts"] == 1
     assert found["experts_per_image"] == pytest.approx(1.25)
     assert found["routing_entropy"] == pytest.approx(0.25)  # one image of four has 1 bit
     assert found["usage_entropy"] == pytest.approx(stats.entropy([2.5, 1.5], base=2))
-    assert found["importance_cv"] == pytest.approx(np.std([2.5, 1.5, 0]) / (4 / 3))
     # mean weights of class 0 are 3/4, 1/4, those of class 1 are 1/2, 1/2
     class_0 = stats.entropy([3, 1], base=2)
     assert found["class_entropy"] == pytest.approx((class_0 + 1) / 2)
@@ -53,9 +52,8 @@ def test_statistics_of_a_worked_matrix() -> None:
 def test_tables_of_a_worked_matrix() -> None:
     correct = torch.tensor([True, False, True, False])
     tables = measured(WEIGHTS, TARGET, correct).tables()
-    assert tables["load"] == pytest.approx([0.6, 0.4, 0.0])
+    assert tables["load"] == pytest.approx([0.625, 0.375, 0.0])
     assert tables["used_share"] == [0.75, 0.5, 0.0]
-    assert tables["importance"] == pytest.approx([0.625, 0.375, 0.0])
     assert tables["mass"] == [[1.5, 1.0], [0.5, 1.0], [0.0, 0.0]]
     assert tables["first"] == [[2, 1], [0, 1], [0, 0]]
     assert tables["co_activation"] == [[3, 1, 0], [1, 2, 0], [0, 0, 0]]
@@ -100,7 +98,7 @@ def test_one_expert_is_sure_busy_and_says_nothing() -> None:
     found = statistics(torch.ones(6, 1), torch.arange(6) % 3)
     expected = {
         "load_cv": 0.0, "max_load_share": 1.0, "max_load_ratio": 1.0, "dead_experts": 0.0,
-        "experts_per_image": 1.0, "importance_cv": 0.0, "routing_entropy": 0.0,
+        "experts_per_image": 1.0, "routing_entropy": 0.0,
         "usage_entropy": 0.0, "class_entropy": 0.0, "router_confidence": 1.0,
         "router_margin": 1.0, "mutual_information": 0.0, "mutual_information_null": 0.0,
         "mutual_information_p_value": 1.0, "specialisation": 0.0,

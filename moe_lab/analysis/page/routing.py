@@ -35,7 +35,6 @@ def expert_table(layer: Layer, names: Sequence[str]) -> Table | None:
                 number(e, "d"),
                 share(part, part / most),
                 share(used[e]),
-                share(tables["importance"][e]),
                 number(images, ",.0f"),
                 share(right[e] / images if images >= LEAST_IMAGES else None),
                 words(favourites(first[e], names)),
@@ -43,9 +42,8 @@ def expert_table(layer: Layer, names: Sequence[str]) -> Table | None:
         )
     columns = [
         Column("expert"),
-        Column("load", "share of all (image, expert) pairs that were computed; line: a fair share"),
+        Column("load", "share of all routing weight; line: a fair share"),
         Column("used on", "share of images for which the expert was computed"),
-        Column("weight", "share of all routing weight"),
         Column("first choice", "images in which it has the largest weight"),
         Column("accuracy", f"of the model, on first choices, if {LEAST_IMAGES} or more"),
         Column("its classes", "largest shares of its first choices", is_number=False),

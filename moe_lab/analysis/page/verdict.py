@@ -127,9 +127,9 @@ def is_collapsed(layer: Layer, experts: int) -> bool:
     """The rule of the alarm during training (see `moe_lab.training.health.sign_of_collapse`)."""
     values = layer.values
     few = values["usage_entropy"] < LEAST_ENTROPY * math.log2(experts)
-    heavy = max(layer.tables.get("importance", [0.0])) > most_weight(experts)
+    heavy = values["max_load_share"] > most_weight(experts)
     fair = values["experts_per_image"] / experts
-    busy = values["max_load_share"] * values["experts_per_image"]  # of the images
+    busy = max(layer.tables.get("used_share", [0.0]))  # of the images
     return few or heavy or (fair <= 0.5 and busy > (1 + fair) / 2)
 
 
@@ -142,16 +142,20 @@ def health_sentence(layer: Layer) -> str:
     if experts == 1:
         return f"{router} has one expert, so nothing to choose."
     entropy = f"{values['usage_entropy']:.2f} of {math.log2(experts):.2f} bits"
-    if kind == "all":
-        return f"{router} sends every image to all {experts} experts; usage entropy is {entropy}."
     load = (
         f"the busiest of {experts} has {percent(values['max_load_share'])} of the load, "
         f"where {percent(1 / experts)} is fair"
     )
+    dead = f"{values['dead_experts']:.0f} of {experts} experts dead"
     if kind == "collapsed":
-        return f"{router} has collapsed onto few experts: {load}, and usage entropy is {entropy}."
+        return (
+            f"{router} has collapsed onto few experts: {load}, it leaves {dead}, and usage entropy "
+            f"is {entropy}."
+        )
     if kind == "dead":
-        return f"{router} leaves {values['dead_experts']:.0f} of {experts} experts dead: {load}."
+        return f"{router} leaves {dead}: {load}."
+    if kind == "all":
+        return f"{router} sends every image to all {experts} experts: {load}."
     if kind == "uneven":
         return f"{router} loads its experts unevenly: {load}."
     return f"{router} loads its experts evenly and none is dead: {load}."

@@ -25,12 +25,12 @@ def draw_evaluation(evaluated: Mapping[str, Any], names: Sequence[str]) -> dict[
 
 @styled
 def draw_load(load: Sequence[float]) -> Figure:
-    """Share of all selections that each expert got [E], beside equal shares."""
+    """Load of each expert, its share of all weight [E], beside equal loads."""
     width = min(12.0, 3 + 0.25 * len(load))
     figure, axes = panels("Load of the experts", 1, width=width)
     axes[0].bar(range(len(load)), load, color=PALETTE[0])
     axes[0].axhline(1 / len(load), color=MUTED, linestyle="--", linewidth=1)
-    axes[0].set(title="dashed: equal shares", xlabel="expert", ylabel="share of all selections")
+    axes[0].set(title="dashed: equal loads", xlabel="expert", ylabel="share of all weight")
     axes[0].xaxis.set_major_locator(MaxNLocator(integer=True))
     return figure
 

@@ -21,9 +21,9 @@ from moe_lab.analysis.plots.style import MUTED, colours, panels, styled
 
 @styled
 def utilisation(rows: Rows, num_experts: int, prefix: str = "val_") -> Figure:
-    """Load, entropies and information of a layer by step; the share of each expert where logged.
+    """Load, entropies and information of a layer by step; the load of each expert where logged.
 
-    The shares are read from `{prefix}share_0` to `{prefix}share_{E-1}`.
+    The loads are read from `{prefix}share_0` to `{prefix}share_{E-1}`.
     """
     rows = until_last_epoch(rows)
     shares = share_keys(rows, prefix)
@@ -31,9 +31,9 @@ def utilisation(rows: Rows, num_experts: int, prefix: str = "val_") -> Figure:
     if shares:
         stack_shares(axes[0], rows, shares)
     load, spread = axes[-2:]
-    draw(load, rows, {f"{prefix}max_load_share": "largest share of an expert"})
+    draw(load, rows, {f"{prefix}max_load_share": "largest load of an expert"})
     load.axhline(1 / num_experts, color=MUTED, linestyle="--", linewidth=1)
-    load.set(title="Load (dashed: equal shares)", ylabel="share of all selections", ylim=(0, None))
+    load.set(title="Load (dashed: equal loads)", ylabel="share of all weight", ylim=(0, None))
     names = {
         "usage_entropy": "usage $H_u$",
         "routing_entropy": "of an image $H_s$",
@@ -68,7 +68,7 @@ def stack_shares(axes: Axes, rows: Rows, keys: list[str]) -> None:
                 str(expert), (steps[-1], height), (3, 0), textcoords="offset points",
                 va="center", fontsize=7, annotation_clip=False,
             )  # fmt: skip
-    axes.set(title="Share of each expert", ylabel="share of all selections", ylim=(0, 1))
+    axes.set(title="Load of each expert", ylabel="share of all weight", ylim=(0, 1))
 
 
 def utilisation_of(view: LayerView) -> Figure | None:

@@ -101,12 +101,12 @@ HEALTH = (
         meaning="training steps that the numbers of a check are over",
     ),
     watched(
-        name="share", label="share of weight", unit="%", form=".1f",
-        meaning="of all routing weight, that of each expert",
-        formula="sum_b w_be / sum_be w_be, rows of w scaled to sum to 1",
+        name="share", label="load", unit="%", form=".1f",
+        meaning="load of each expert: its share of all weight, each image counting once",
+        formula="mean_b w_be / sum_i w_bi",
     ),
     watched(
-        name="load", label="used on", unit="%", form=".1f",
+        name="used_share", label="used on", unit="%", form=".1f",
         meaning="share of images on which each expert was computed", formula="mean_b [w_be != 0]",
     ),
     watched(
@@ -119,7 +119,7 @@ HEALTH = (
     ),
     watched(
         name="dead", label="dead experts", unit="experts", form="d", better="lower",
-        meaning="numbers of the experts with less than 1 % of a fair share of weight",
+        meaning="numbers of the experts with less than 1 % of a fair load",
         formula="{e: share_e < 0.01 / E}",
     ),
     watched(

@@ -121,7 +121,7 @@ def as_line(health: LayerHealth, step: int) -> str:
         "layer": health.layer,
         "window": usage.steps,
         "share": [round(float(value), 5) for value in usage.share],
-        "load": [round(float(value), 5) for value in usage.load],
+        "used_share": [round(float(value), 5) for value in usage.used_share],
         "entropy": round(usage.entropy, 5),
         "max_entropy": round(usage.max_entropy, 5),
         "dead": usage.dead,

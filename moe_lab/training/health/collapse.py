@@ -27,12 +27,12 @@ def sign_of_collapse(usage: Usage) -> str | None:
 
     For top-1 routing weight and images are the same, so 1 and 2 are the whole rule.
     """
-    heaviest, busiest = int(usage.share.argmax()), int(usage.load.argmax())
+    heaviest, busiest = int(usage.share.argmax()), int(usage.used_share.argmax())
     if usage.share[heaviest] > most_weight(usage.num_experts):
         return f"expert {heaviest} has {usage.share[heaviest]:.0%} of the weight"
     if usage.entropy < LEAST_ENTROPY * usage.max_entropy:
         return f"usage entropy is {usage.entropy:.2f} of {usage.max_entropy:.2f} bits"
-    fair = float(np.mean(usage.load))
-    if fair <= 0.5 and usage.load[busiest] > (1 + fair) / 2:
-        return f"expert {busiest} is used on {usage.load[busiest]:.0%} of the images"
+    fair = float(np.mean(usage.used_share))
+    if fair <= 0.5 and usage.used_share[busiest] > (1 + fair) / 2:
+        return f"expert {busiest} is used on {usage.used_share[busiest]:.0%} of the images"
     return None

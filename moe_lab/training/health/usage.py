@@ -13,6 +13,7 @@ from torch import Tensor
 
 from moe_lab.metrics.information import entropy_in_bits
 from moe_lab.metrics.routing import DEAD_SHARE
+from moe_lab.outputs import weight_shares
 
 STEPS_AT_ONCE = 16  # a count takes as long for many steps as for one
 
@@ -22,8 +23,8 @@ class Usage:
     """The use of E experts over `steps` training steps."""
 
     steps: int
-    load: NDArray[np.float64]  # [E] share of the images on which an expert was used
-    share: NDArray[np.float64]  # [E] of the weight that images gave out; sums to 1
+    used_share: NDArray[np.float64]  # [E] of the images: those on which an expert was used
+    share: NDArray[np.float64]  # [E] the load: of the weight that images gave out; sums to 1
     idle: NDArray[np.int64]  # [E] steps since an expert was last used
 
     @property
@@ -42,7 +43,7 @@ class Usage:
 
     @property
     def dead(self) -> list[int]:
-        """Experts with less than 1 % of a fair share."""
+        """Experts with less than 1 % of a fair load."""
         return np.flatnonzero(self.share < DEAD_SHARE / self.num_experts).tolist()
 
     @property
@@ -83,8 +84,8 @@ class UsageWindow:
     def _count(self) -> None:
         if self._waiting:
             weights = torch.stack(self._waiting).float()  # [steps, B, E]
-            share = weights / weights.sum(-1, keepdim=True).clamp(min=1e-20)
-            self._counted.append(torch.stack(((weights != 0).sum(1), share.sum(1)), dim=1))
+            mass = weight_shares(weights).sum(1)  # [steps, E]
+            self._counted.append(torch.stack(((weights != 0).sum(1), mass), dim=1))
             self._waiting.clear()
 
     def read(self, steps: int, over_ranks: Callable[[Tensor], Tensor] = lambda x: x) -> Usage:

@@ -52,22 +52,22 @@ def test_experts_are_shown_with_their_work_and_their_classes() -> None:
     table = expert_table(layer, NAMES)
     assert table is not None
     assert [cell.text for cell in table.rows[0]] == [
-        "0", "25.0 %", "25.0 %", "25.0 %", "25", "88.0 %", "cat (80 %), dog (20 %)",
+        "0", "25.0 %", "25.0 %", "25", "88.0 %", "cat (80 %), dog (20 %)",
     ]  # fmt: skip
-    assert table.rows[1][5].value == pytest.approx((30 + 0.72 * 25 + 0.75 * 20) / 75)
+    assert table.rows[1][4].value == pytest.approx((30 + 0.72 * 25 + 0.75 * 20) / 75)
     assert table.rows[0][1].bar == pytest.approx(1 / 3)  # of the busiest
     assert table.mark == pytest.approx(2 / 3)  # a fair share is half of all
 
 
 def test_an_expert_without_images_has_no_accuracy_and_no_class() -> None:
-    tables = {"load": [1.0, 0.0], "used_share": [1.0, 0.0], "importance": [1.0, 0.0],
+    tables = {"load": [1.0, 0.0], "used_share": [1.0, 0.0],
               "first": [[14, 14], [0, 0]], "accuracy_by_class": [[1.0, 0.5], [None, None]],
               "class_share": [[0.5, 0.5], [None, None]], "expert_share": [[1, 1], [0, 0]],
               "co_activation": [[8, 0], [0, 0]]}  # fmt: skip
     (layer,) = layers_of(ROUTING, {"layers": {"router": tables}})
     table = expert_table(layer, ["a", "b"])
     assert table is not None
-    assert [cell.text for cell in table.rows[1]][4:] == ["0", "-", "-"]
+    assert [cell.text for cell in table.rows[1]][3:] == ["0", "-", "-"]
     maps = {heat.caption: heat for heat in heat_maps(layer, ["a", "b"])}
     assert maps["Accuracy of each expert by class"].texts == [["100", "50"], ["-", "-"]]
     assert "Experts used together" not in maps  # one shares with none, the other was never used
@@ -84,7 +84,7 @@ def test_an_accuracy_on_fewer_than_ten_images_is_not_shown() -> None:
     table = expert_table(layer, NAMES)
     assert table is not None
     # 14 of 20 first choices are right; five are too few to say.
-    assert [row[5].text for row in table.rows] == ["70.0 %", "-"]
+    assert [row[4].text for row in table.rows] == ["70.0 %", "-"]
 
 
 def test_experts_used_together_are_shares_of_the_rows_images() -> None:

@@ -51,10 +51,13 @@ def test_naming_the_commonest_class_is_not_passed_off_as_learning() -> None:
         ({"load_cv": 0.31}, "loads its experts unevenly: "),
         ({"dead_experts": 2.0}, "leaves 2 of 4 experts dead: "),
         ({"usage_entropy": 0.99}, "has collapsed onto few experts: "),
-        ({"experts_per_image": 4.0, "max_load_share": 0.25, "max_load_ratio": 1.0},
-         "sends every image to all 4 experts; usage entropy is 1.90 of 2.00 bits."),
-        # Used on 0.45 * 2 = 90 % of the images: more than halfway between 50 % and all.
-        ({"max_load_share": 0.45, "max_load_ratio": 1.8}, "has collapsed onto few experts: "),
+        ({"experts_per_image": 4.0},
+         "sends every image to all 4 experts: the busiest of 4 has 30.0 % of the load, "
+         "where 25.0 % is fair."),
+        ({"experts_per_image": 4.0, "dead_experts": 1.0}, "leaves 1 of 4 experts dead: "),
+        ({"max_load_share": 0.51, "max_load_ratio": 2.04, "dead_experts": 1.0},
+         "has collapsed onto few experts: the busiest of 4 has 51.0 % of the load, where 25.0 % "
+         "is fair, it leaves 1 of 4 experts dead, and usage entropy is 1.90 of 2.00 bits."),
         ({"max_load_share": 1.0, "max_load_ratio": 1.0, "usage_entropy": 0.0},
          "has one expert, so nothing to choose."),
         ({"max_load_ratio": None}, "gives its busiest expert 30.0 % of the load."),
@@ -64,13 +67,12 @@ def test_the_router_is_called_what_it_is(changes: dict[str, Any], said: str) -> 
     assert f"Its router {said}" in verdict(routed(**changes), {})
 
 
-def test_one_expert_with_most_of_the_weight_is_a_collapse_whatever_the_counts() -> None:
-    tables = {
-        "layers": {"router": {**LAYER, "load": [0.25] * 4, "importance": [0.6, 0.2, 0.1, 0.1]}}
-    }
-    assert "collapsed" in verdict(routed(), tables)
-    tables["layers"]["router"]["importance"] = [0.4, 0.3, 0.2, 0.1]
-    assert "collapsed" not in verdict(routed(), tables)
+def test_one_expert_used_on_most_images_is_a_collapse_whatever_its_weight() -> None:
+    # Two experts an image: fair is 50 % of the images, halfway to all of them 75 %.
+    layer = {**LAYER, "load": [0.3, 0.3, 0.2, 0.2], "used_share": [0.76, 0.74, 0.25, 0.25]}
+    assert "collapsed" in verdict(routed(), {"layers": {"router": layer}})
+    layer["used_share"] = [0.74, 0.74, 0.26, 0.26]
+    assert "collapsed" not in verdict(routed(), {"layers": {"router": layer}})
 
 
 def test_specialisation_is_only_claimed_beyond_chance() -> None:

@@ -55,7 +55,7 @@ def test_a_run_that_logged_no_epoch_keeps_what_it_has() -> None:
 
 def test_utilisation_without_shares_draws_load_and_entropy() -> None:
     load, spread = utilisation(history(), 4).axes
-    assert lines(load)["largest share of an expert"] == [[9, 19, 29], [0.4] * 3]
+    assert lines(load)["largest load of an expert"] == [[9, 19, 29], [0.4] * 3]
     assert 0.25 in [line.get_ydata()[0] for line in load.get_lines()]  # equal shares
     assert spread.get_ylabel() == "bits"
     assert 2.0 in [line.get_ydata()[0] for line in spread.get_lines()]  # log2 4

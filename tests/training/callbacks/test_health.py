@@ -18,8 +18,8 @@ from moe_lab.training.callbacks import HealthMonitor, LiveBar, ProgressLines, pr
 from tests.training.callbacks.conftest import COLLAPSING, SHORT, STEPS, Fit
 
 KEYS = {
-    "step", "layer", "window", "share", "load", "entropy", "max_entropy", "dead", "idle", "advice",
-    "alarm",
+    "step", "layer", "window", "share", "used_share", "entropy", "max_entropy", "dead", "idle",
+    "advice", "alarm",
 }  # fmt: skip
 
 
@@ -45,7 +45,7 @@ def test_every_check_is_a_line_with_the_numbers_of_its_window(fit: Fit) -> None:
     weights = torch.cat(keep.weights[15:40]).double()
     share = (weights / weights.sum(-1, keepdim=True)).mean(0).numpy()
     np.testing.assert_allclose(lines[3]["share"], share, atol=1e-5)
-    np.testing.assert_allclose(lines[3]["load"], (weights != 0).double().mean(0), atol=1e-5)
+    np.testing.assert_allclose(lines[3]["used_share"], (weights != 0).double().mean(0), atol=1e-5)
     assert lines[3]["entropy"] == pytest.approx(stats.entropy(share, base=2), abs=1e-4)
     assert lines[3]["max_entropy"] == 3
 

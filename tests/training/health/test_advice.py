@@ -19,13 +19,13 @@ from moe_lab.training.health.advice import value_of
 
 COLLAPSED = Usage(
     200,
-    load=np.array([1.0, 0, 0, 0, 0, 0, 0, 0]),
+    used_share=np.array([1.0, 0, 0, 0, 0, 0, 0, 0]),
     share=np.array([1.0, 0, 0, 0, 0, 0, 0, 0]),
     idle=np.array([0, 300, 300, 250, 300, 300, 300, 300]),
 )
 ONE_UNUSED = Usage(
     200,
-    load=np.full(8, 1 / 7) * (np.arange(8) != 3),
+    used_share=np.full(8, 1 / 7) * (np.arange(8) != 3),
     share=np.full(8, 1 / 7) * (np.arange(8) != 3),
     idle=np.where(np.arange(8) == 3, 200, 0),
 )

@@ -16,9 +16,9 @@ TOP_1 = torch.tensor([[0.5, 0.0, 0.0], [0.0, 0.25, 0.0], [0.9, 0.0, 0.0], [1.0, 
 ONLY_LAST = torch.tensor([[0.0, 0.0, 1.0], [0.0, 0.0, 0.2]])
 
 
-def usage(share: list[float], load: list[float] | None = None, steps: int = 10) -> Usage:
+def usage(share: list[float], used: list[float] | None = None, steps: int = 10) -> Usage:
     idle = [steps if value == 0 else 0 for value in share]
-    return Usage(steps, np.array(load or share), np.array(share), np.array(idle))
+    return Usage(steps, np.array(used or share), np.array(share), np.array(idle))
 
 
 def test_shares_of_one_step_are_those_of_images() -> None:
@@ -26,7 +26,7 @@ def test_shares_of_one_step_are_those_of_images() -> None:
     window.add(TOP_1)
     seen = window.read(5)
     np.testing.assert_allclose(seen.share, [0.75, 0.25, 0])
-    np.testing.assert_allclose(seen.load, [0.75, 0.25, 0])
+    np.testing.assert_allclose(seen.used_share, [0.75, 0.25, 0])
     assert seen.idle.tolist() == [0, 0, 1]
     assert (seen.steps, seen.dead, seen.unused) == (1, [2], [2])
 
@@ -42,11 +42,11 @@ def test_steps_of_different_sizes_count_by_their_images() -> None:
     assert seen.max_entropy == pytest.approx(math.log2(3))
 
 
-def test_two_experts_an_image_give_loads_that_sum_to_two() -> None:
+def test_two_experts_per_image_are_used_on_two_images_per_image() -> None:
     window = UsageWindow(5)
     window.add(torch.tensor([[0.75, 0.25, 0.0], [3.0, 0.0, 1.0]]))
     seen = window.read(1)
-    np.testing.assert_allclose(seen.load, [1, 0.5, 0.5])
+    np.testing.assert_allclose(seen.used_share, [1, 0.5, 0.5])
     np.testing.assert_allclose(seen.share, [0.75, 0.125, 0.125])
 
 
@@ -87,7 +87,7 @@ def test_when_it_is_read_changes_no_number(between: int) -> None:
     rows = last.sum(-1, keepdim=True)
     mass = torch.where(rows > 0, last / rows.clamp(min=1e-20), 0).sum(0)
     np.testing.assert_allclose(seen.share, mass / mass.sum(), rtol=1e-5)
-    np.testing.assert_allclose(seen.load, (last != 0).double().mean(0), rtol=1e-6)
+    np.testing.assert_allclose(seen.used_share, (last != 0).double().mean(0), rtol=1e-6)
     idle = [
         next(i for i, weights in enumerate(reversed(steps)) if (weights[:, expert] != 0).any())
         for expert in range(5)
@@ -137,7 +137,7 @@ def test_without_any_weight_no_expert_has_more_than_another() -> None:
     window.add(torch.zeros(4, 2))
     seen = window.read(3)
     np.testing.assert_allclose(seen.share, [0.5, 0.5])
-    assert seen.load.tolist() == [0, 0]
+    assert seen.used_share.tolist() == [0, 0]
     assert sign_of_collapse(seen) is None
 
 
