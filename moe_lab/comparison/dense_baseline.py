@@ -65,7 +65,7 @@ def active_parameters(model: Model, images: Tensor) -> int:
     """Parameters that an average one of these images touches."""
     routings = model.eval()(images).routings.items()
     used = {name: (own.weights != 0).float().mean(0).tolist() for name, own in routings}
-    return costs.params_active(model, used)
+    return costs.params_active(model, used, images)
 
 
 BUDGETS: dict[str, Callable[[Model, Tensor], int]] = {

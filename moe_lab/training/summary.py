@@ -51,10 +51,11 @@ def costs_of(classifier: Classifier, data: ImageData, stopwatch: Stopwatch) -> d
     model = classifier.to(images.device).model
     with torch.random.fork_rng():
         flops = costs.flops_per_image(classifier, images[:256])
+        active = costs.params_active(model, used, images[:256])
     return {
         "epochs": stopwatch.epochs,
         "params_total": costs.params_total(model),
-        "params_active": costs.params_active(model, used),
+        "params_active": active,
         "flops_per_image": flops,
         "train_seconds": stopwatch.train_seconds,
         "images_per_second": stopwatch.images_per_second,

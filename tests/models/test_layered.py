@@ -198,9 +198,9 @@ def test_active_parameters_are_those_of_the_experts_in_use_in_every_layer(model:
     banks = [sum(p.numel() for p in layer.experts.parameters()) for layer in layers.values()]
     half = {name: [1.0] * 4 + [0.0] * 4 for name in layers}
     everything = params_total(case.model)
-    assert params_active(case.model, half) == everything - sum(banks) // 2
+    assert params_active(case.model, half, case.images) == everything - sum(banks) // 2
     first = {next(iter(layers)): [0.25] * 8}
-    assert params_active(case.model, first) == everything - 3 * banks[0] // 4
+    assert params_active(case.model, first, case.images) == everything - 3 * banks[0] // 4
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -108,16 +108,19 @@ def test_flops_and_active_parameters_grow_with_the_experts_in_use(top_k: int) ->
     images = torch.randn(64, 1, 4, 4)
     assert flops_per_image(model, images) == 2 * (gate + top_k * weights)
     used = (model(images).routing.weights != 0).float().mean(0).tolist()
-    assert params_active(model, {"router": used}) == gate + top_k * (weights + 8 + 3)
+    assert params_active(model, {"router": used}, images) == gate + top_k * (weights + 8 + 3)
     assert params_total(model) == gate + 4 * (weights + 8 + 3)
 
 
 def test_active_parameters_of_unequal_experts_follow_their_use() -> None:
-    experts = ExpertList([torch.nn.Linear(16, 3), *(torch.nn.Identity() for _ in range(3))], 3)
+    experts = ExpertList(
+        [torch.nn.Linear(16, 3), *(torch.nn.Linear(16, 3, bias=False) for _ in range(3))], 3
+    )
     model = mixture(experts, 1)
     gate = 16 * 4
-    assert params_active(model, {"router": [0.5, 0.5, 0.0, 0.0]}) == round(
-        gate + 0.5 * (16 * 3 + 3)
+    shares = {"router": [0.5, 0.5, 0.0, 0.0]}
+    assert params_active(model, shares, torch.randn(8, 1, 4, 4)) == round(
+        gate + 0.5 * (16 * 3 + 3) + 0.5 * 16 * 3
     )
 
 

@@ -68,7 +68,8 @@ EVALUATION = (
         panel="Load variation", kept="max", shown=("epoch", "summary", "layer", "curves"),
     ),
     routed(
-        name="max_load_share", label="largest load share", short="max load", unit="%", better="lower", form=".1f",
+        name="max_load_share", label="largest load share", short="max load", unit="%",
+        better="lower", form=".1f",
         meaning="load of the busiest expert: its share of all weight, each image counting once",
         formula="max_e load_e",
         panel="Largest load share", kept="max", shown=("summary", "layer", "curves"),
@@ -79,7 +80,8 @@ EVALUATION = (
         formula="E max_e load_e", source="Shazeer et al. 2017, table 6",
     ),
     routed(
-        name="dead_experts", label="dead experts", short="dead", unit="experts", better="lower", form=".0f",
+        name="dead_experts", label="dead experts", short="dead", unit="experts", better="lower",
+        form=".0f",
         meaning="experts with less than 1 % of a fair load, 1 / E",
         formula="#{e: load_e < 0.01 / E}",
         panel="Dead experts", kept="max", shown=("summary", "layer"),

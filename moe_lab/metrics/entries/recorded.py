@@ -65,8 +65,8 @@ COST_METRICS = (
     ),
     spent(
         name="params_active", label="active parameters per image", unit="parameters", form=",",
-        better="lower", meaning="of these, used for one image on average",
-        formula="total - sum over layers and e (1 - used share_e) size_e",
+        better="lower", meaning="of these, used on average when an image is evaluated",
+        formula="total - unread - sum over layers and e (1 - used share_e) size_e",
         source="Jiang et al. 2024, section 2", shown=("summary",),
     ),
     spent(
