@@ -1,8 +1,11 @@
-"""The share of training that is done, for the few parts that follow it."""
+"""The share of training that is done and the end of each step, for the few parts that follow
+them.
+"""
 
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +33,27 @@ def follow(root: nn.Module, fraction: float) -> None:
         if isinstance(module, FollowsProgress):
             # In place and without a new tensor: compiled code and moved devices keep their buffer.
             module.fraction.fill_(min(1.0, max(0.0, fraction)))
+
+
+class FollowsSteps(nn.Module, ABC):
+    """A module that updates a statistic once per optimizer step.
+
+    A step may take several forward passes. What they see is summed in buffers that are not
+    persistent, since they are empty whenever weights are saved.
+    """
+
+    @abstractmethod
+    def end_step(self) -> None:
+        """Update the statistic with what the forward passes since the last step have seen, of all
+        processes, and forget it.
+        """
+
+
+def end_step(root: nn.Module) -> None:
+    """Tell every part of `root` that follows steps that one is over."""
+    for module in root.modules():
+        if isinstance(module, FollowsSteps):
+            module.end_step()
 
 
 def interpolate(curve: str, start: float, end: float, fraction: Tensor) -> Tensor:

@@ -37,7 +37,7 @@ class Router(nn.Module, ABC):
     A new router implements `route`, says what its rows of weights sum to, and nothing else. It may
     draw noise and read other images of the batch only while `self.training`, keeps no state about
     the last batch, and knows neither losses nor experts. A running statistic is a persistent
-    float32 buffer that is updated in training alone.
+    float32 buffer that is updated in training alone, once per optimizer step (`FollowsSteps`).
     """
 
     num_experts: int

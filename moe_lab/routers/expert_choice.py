@@ -11,6 +11,7 @@ from typing import final
 import torch
 from torch import Tensor
 
+from moe_lab.networks.progress import FollowsSteps
 from moe_lab.outputs import Routing
 from moe_lab.routers.base import Router, RowSum, mean_over_ranks
 from moe_lab.routers.gates import Gate
@@ -18,7 +19,7 @@ from moe_lab.routers.temperature import Temperature, as_temperature
 
 
 @final
-class ExpertChoiceRouter(Router):
+class ExpertChoiceRouter(Router, FollowsSteps):
     """Training: weights = probs of the C images that score highest with an expert, C =
     ceil(capacity_factor * B / E). Evaluation: weights = probs where probs >= threshold_e, and the
     first choice where there is none, [B, E].
@@ -26,12 +27,15 @@ class ExpertChoiceRouter(Router):
     probs = softmax(logits / temperature) over *experts*: over images, an image's score would shrink
     with the batch. Weights are not normalised, as in the paper, so that every gate keeps a
     gradient. An image that no expert takes in training has no weight and no expert learns from it.
-    A threshold is the moving average of the smallest score that an expert took.
+    A threshold is the moving average over steps of the smallest score that an expert took, the mean
+    of them where several batches make a step.
     """
 
     row_sum: RowSum = "at most one"
     threshold: Tensor  # [E] float32
     num_updates: Tensor  # [] int64
+    smallest: Tensor  # [E] float32, sum over the batches of the step so far
+    num_batches: Tensor  # [] float32, of the step so far
 
     def __init__(
         self,
@@ -54,6 +58,8 @@ class ExpertChoiceRouter(Router):
         start = torch.full((self.num_experts,), 1 / self.num_experts)
         self.register_buffer("threshold", start)
         self.register_buffer("num_updates", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("smallest", torch.zeros(self.num_experts), persistent=False)
+        self.register_buffer("num_batches", torch.zeros(()), persistent=False)
 
     def route(self, features: Tensor) -> Routing:
         logits = self.gate(features)
@@ -68,15 +74,25 @@ class ExpertChoiceRouter(Router):
 
     @torch.no_grad()
     def _taken_by_experts(self, probs: Tensor) -> Tensor:
-        """1 for the images that each expert takes, [B, E] -> [B, E]; updates the thresholds."""
+        """1 for the images that each expert takes, [B, E] -> [B, E]."""
         scores, images = probs.topk(self.capacity(len(probs)), dim=0)  # [C, E]
-        smallest = mean_over_ranks(scores[-1])
+        self.smallest += scores[-1]
+        self.num_batches += 1
+        return torch.zeros_like(probs).scatter(0, images, 1.0)
+
+    @torch.no_grad()
+    def end_step(self) -> None:
+        smallest = mean_over_ranks(self.smallest / self.num_batches.clamp(min=1))
         # A plain mean at first, so that the initial value has no weight after one step.
         seen = self.num_updates.float()
         keep = (seen / (seen + 1)).clamp(max=self.momentum)
+        # where, not if: a look at the count would wait for the GPU at every step.
+        has_seen = self.num_batches > 0
+        keep = torch.where(has_seen, keep, 1.0)
         self.threshold.mul_(keep).add_((1 - keep) * smallest)
-        self.num_updates += 1
-        return torch.zeros_like(probs).scatter(0, images, 1.0)
+        self.num_updates += has_seen
+        self.smallest.zero_()
+        self.num_batches.zero_()
 
     @torch.no_grad()
     def _above_threshold(self, probs: Tensor) -> Tensor:

@@ -80,10 +80,10 @@ def measure(config: DictConfig) -> Cost:
         images, *_ = next(iter(data.loader("val" if data.sizes["val"] else "train")))
         flops = costs.flops_per_image(classifier, images[:256])
         used = bytes_of_activations(classifier, data)
-        steps = length.steps_per_epoch * config.trainer.accumulate_grad_batches
-        stopwatch, trainer, timer = time_steps(config, data, classifier, min(steps, batches))
-        per_batch = stopwatch.train_seconds / max(1, trainer.fit_loop.total_batch_idx + 1)
-        epoch = per_batch * min(steps, batches) + timer.validation + timer.rest
+        steps = length.steps_per_epoch
+        stopwatch, trainer, timer = time_steps(config, data, classifier, steps)
+        per_step = stopwatch.train_seconds / max(1, trainer.fit_loop.total_batch_idx + 1)
+        epoch = per_step * steps + timer.validation + timer.rest
         final = timer.validation * (1 + data.sizes["test"] / max(1, data.sizes["val"]))
         used += bytes_of(classifier, trainer, data)
         seconds = setting_up + config.trainer.max_epochs * epoch + final + write_page(config)
@@ -150,7 +150,7 @@ def quiet(config: DictConfig, folder: str) -> DictConfig:
 
 
 def bytes_of_activations(classifier: Classifier, data: ImageData) -> int:
-    """What one training batch keeps for its backward pass, each piece of memory counted once."""
+    """What one micro-batch keeps for its backward pass, each piece of memory counted once."""
     kept: dict[int, int] = {}
     own = {p.untyped_storage().data_ptr() for p in classifier.parameters()}
 
@@ -162,7 +162,8 @@ def bytes_of_activations(classifier: Classifier, data: ImageData) -> int:
         return tensor
 
     alive: list[Tensor] = []
-    images, target, *_ = next(iter(data.loader("train")))
+    batch = next(iter(data.loader("train")))
+    images, target = (part[: classifier.micro_batch_size] for part in batch[:2])
     classifier.train()
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         output = classifier.model.teach(

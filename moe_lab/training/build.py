@@ -55,7 +55,8 @@ def build_data(config: DictConfig) -> ImageData:
     try:
         return ImageData(
             source=build(dataset.source),
-            batch_size=dataset.batch_size,
+            # All images of a step at once: the classifier takes them in micro-batches.
+            batch_size=dataset.batch_size * config.trainer.accumulate_grad_batches,
             eval_batch_size=dataset.eval_batch_size,
             val_fraction=dataset.val_fraction,
             split_seed=dataset.split_seed,
@@ -116,6 +117,7 @@ def build_classifier(config: DictConfig, length: Length | None = None) -> Classi
             "schedule": build(config.scheduler),
             "steps_per_epoch": length.steps_per_epoch,
             "total_steps": length.total_steps,
+            "micro_batch_size": config.dataset.batch_size,
         }
     plain = OmegaConf.to_container(config, resolve=True)
     assert isinstance(plain, dict)
@@ -171,16 +173,15 @@ def asks_for_flip(config: DictConfig) -> bool:
 
 def training_length(config: DictConfig, batches: int) -> Length:
     """Steps of a run, from its configuration alone: Lightning's own estimate drops the loader's
-    position.
+    position. `batches` are those of the loader, each of which makes a step.
     """
     limit = config.trainer.limit_train_batches
-    used = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
-    if used < 1:
+    steps = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
+    if steps < 1:
         raise ConfigError(
-            f"trainer.limit_train_batches={limit} leaves no batch of the {batches} in an epoch",
-            f"a share of at least {1 / batches:.3g}, or a whole number of batches",
+            f"trainer.limit_train_batches={limit} leaves no step of the {batches} in an epoch",
+            f"a share of at least {1 / batches:.3g}, or a whole number of steps",
         )
-    steps = -(-used // config.trainer.accumulate_grad_batches)
     return Length(steps, steps * config.trainer.max_epochs)
 
 
@@ -188,6 +189,8 @@ def build_trainer(config: DictConfig, callbacks: list[Callback], loggers: list[L
     """The Lightning trainer, with everything it would otherwise decide by itself spelled out."""
     settings = OmegaConf.to_container(config.trainer, resolve=True)
     assert isinstance(settings, dict)
+    # Lightning's way would average over micro-batches, see micro_batches.py.
+    settings.pop("accumulate_grad_batches")
     on_gpu = settings["accelerator"] == "gpu"
     has_gpu = torch.cuda.is_available() or torch.backends.mps.is_available()
     if on_gpu and not has_gpu:

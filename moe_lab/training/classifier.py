@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -16,14 +17,15 @@ from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
 from moe_lab.data.pixels import Images, PixelReader
 from moe_lab.data.resident import Batch
-from moe_lab.errors import UserError
 from moe_lab.losses import Objective
 from moe_lab.losses.mixed import mixed_loss
 from moe_lab.metrics.evaluation import Evaluation
 from moe_lab.models import Model
-from moe_lab.networks.progress import follow
+from moe_lab.networks.progress import end_step, follow
 from moe_lab.outputs import Output
 from moe_lab.routers.temperature import moving_temperature
+from moe_lab.training.finiteness import refuse_nan, refuse_training_loss, refuse_weights
+from moe_lab.training.micro_batches import in_micro_batches
 from moe_lab.training.ranks import draw_apart
 from moe_lab.training.schedules import Plateau, Schedule
 
@@ -50,6 +52,7 @@ class Classifier(LightningModule):
         schedule: Schedule | Plateau | None = None,
         steps_per_epoch: int = 1,
         total_steps: int = 1,
+        micro_batch_size: int | None = None,
         config: dict[str, Any] | None = None,
         test_time_flip: bool = False,
         channels_last: bool = False,
@@ -59,6 +62,7 @@ class Classifier(LightningModule):
         self.objective = objective
         self.optimizer, self.schedule = optimizer, schedule
         self.steps_per_epoch, self.total_steps = steps_per_epoch, total_steps
+        self.micro_batch_size = micro_batch_size  # images over all devices; None: all of a step
         self.config = config or {}
         self.test_time_flip = test_time_flip
         self.channels_last = channels_last
@@ -119,10 +123,23 @@ class Classifier(LightningModule):
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         follow(self, self.trainer.global_step / max(1, self.total_steps - 1))
 
+    def teach(self, images: Tensor, target: Tensor) -> Output:
+        """The output of a training step for images and labels [B], in micro-batches where the step
+        has more images than one.
+        """
+        teach = partial(self.model.teach, every_expert=self.objective.needs_every_expert)
+        size = self.micro_batch_size or len(target) * self.trainer.world_size
+        most = -(-size // self.trainer.world_size)  # on each device
+        return in_micro_batches(teach, self.model, self._laid_out(images), target, most)
+
+    def optimizer_step(self, *arguments: Any, **more: Any) -> None:
+        super().optimizer_step(*arguments, **more)
+        # Before callbacks look at the step: one of them may draw a router anew.
+        end_step(self.model)
+
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
         images, target, *mixed = batch
-        needs_every = self.objective.needs_every_expert
-        output = self.model.teach(self._laid_out(images), target, every_expert=needs_every)
+        output = self.teach(images, target)
         answer = output.log_probs.detach().argmax(-1)
         correct = (answer == target).sum()
         if mixed:
@@ -170,15 +187,9 @@ class Classifier(LightningModule):
         self._refuse_nan()
 
     def _refuse_nan(self) -> None:
-        if self.train_sums is not None and not bool(self.train_sums.isfinite().all()):
-            epoch = self.current_epoch + 1
-            raise not_finite(f"the training loss became NaN or infinite in epoch {epoch}")
-        state = self.model.state_dict().values()
-        finite = [part.isfinite().all() for part in state if part.is_floating_point()]
-        if finite and not bool(torch.stack(finite).all()):
-            is_fitting = self.trainer.state.fn == TrainerFn.FITTING
-            when = f"became NaN or infinite in epoch {self.current_epoch + 1}"
-            raise not_finite(f"the weights {when if is_fitting else 'are NaN or infinite'}")
+        is_fitting = self.trainer.state.fn == TrainerFn.FITTING
+        refuse_training_loss(self.train_sums, self.current_epoch + 1)
+        refuse_weights(self.model, self.current_epoch + 1 if is_fitting else None)
 
     # ---- evaluation
 
@@ -203,8 +214,8 @@ class Classifier(LightningModule):
     def _report(self, split: str) -> None:
         values = self.evaluation.compute()
         # In between training may recover, and the best weights are those of another epoch.
-        if math.isnan(values["loss"]) and self.trainer.state.fn != TrainerFn.FITTING:
-            raise not_finite(f"the {split} loss is NaN")
+        if self.trainer.state.fn != TrainerFn.FITTING:
+            refuse_nan(values["loss"], split)
         self.log(f"{split}_accuracy", values.pop("accuracy"), prog_bar=True)
         self.log_dict({f"{split}_{name}": value for name, value in values.items()})
 
@@ -245,16 +256,6 @@ class Classifier(LightningModule):
         # Here and not in the callback, which is not asked where weights alone are saved.
         if self.averages is not None:
             checkpoint["state_dict"] |= self.averages
-
-
-def not_finite(wrong: str) -> UserError:
-    """The failure of a run whose numbers are no longer any."""
-    return UserError(
-        wrong,
-        "finite numbers",
-        "lower optimizer.lr, set trainer.gradient_clip_val=1, or find the operation with "
-        "debug=anomaly",
-    )
 
 
 def parameter_groups(*modules: torch.nn.Module) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import Tensor
 
 from moe_lab.routers import ExpertChoiceRouter, LinearGate
 from tests.routers.fixed import ScoresGate, logs
@@ -41,17 +42,36 @@ def test_every_expert_is_used_however_skewed_the_gate() -> None:
     assert (weights != 0).sum(0).tolist() == [8, 8, 8, 8]
 
 
+def one_step(router: ExpertChoiceRouter, *batches: Tensor) -> None:
+    for batch in batches:
+        router(batch)
+    router.end_step()
+
+
 def test_the_first_batch_sets_the_thresholds_and_the_next_are_averaged() -> None:
     router = ExpertChoiceRouter(ScoresGate(2), capacity_factor=0.5, momentum=0.75).train()
     assert router.threshold.tolist() == [0.5, 0.5]
-    router(FOUR)
+    one_step(router, FOUR)
     torch.testing.assert_close(router.threshold, torch.tensor([0.9, 0.4]))
     other = logs([0.5, 0.5])
-    router(other)  # plain mean of two
+    one_step(router, other)  # plain mean of two
     torch.testing.assert_close(router.threshold, torch.tensor([0.7, 0.45]))
     router.num_updates.fill_(1000)
-    router(other)  # 0.75 * old + 0.25 * 0.5
+    one_step(router, other)  # 0.75 * old + 0.25 * 0.5
     torch.testing.assert_close(router.threshold, torch.tensor([0.65, 0.4625]))
+
+
+def test_the_batches_of_a_step_set_the_thresholds_together() -> None:
+    router = ExpertChoiceRouter(ScoresGate(2), capacity_factor=0.5, momentum=0.75).train()
+    router.num_updates.fill_(1000)
+    one_step(router, FOUR, logs([0.5, 0.5]))
+    # 0.75 * 0.5 + 0.25 * the mean of (0.9, 0.4) and (0.5, 0.5)
+    torch.testing.assert_close(router.threshold, torch.tensor([0.55, 0.4875]))
+    assert router.num_updates == 1001
+    router.end_step()  # nothing was seen since
+    torch.testing.assert_close(router.threshold, torch.tensor([0.55, 0.4875]))
+    assert router.num_updates == 1001
+    assert {"smallest", "num_batches"}.isdisjoint(router.state_dict())
 
 
 def test_evaluation_uses_thresholds_and_falls_back_to_the_first_choice() -> None:
@@ -69,7 +89,7 @@ def test_thresholds_give_each_expert_its_training_load_in_evaluation() -> None:
     torch.manual_seed(0)
     router = ExpertChoiceRouter(LinearGate(6, 4, init_std=1.0), capacity_factor=1.0).train()
     for _ in range(200):
-        router(torch.randn(128, 6))
+        one_step(router, torch.randn(128, 6))
     routing = router.eval()(torch.randn(4000, 6))
     taken = routing.probs >= router.threshold
     share = taken.float().mean(0)
@@ -86,7 +106,7 @@ def test_ranks_agree_on_the_threshold(monkeypatch: pytest.MonkeyPatch) -> None:
     other = torch.tensor([0.5, 0.2])
     monkeypatch.setattr(torch.distributed, "all_reduce", lambda values: values.add_(other))
     router = ExpertChoiceRouter(ScoresGate(2), capacity_factor=0.5).train()
-    router(FOUR)
+    one_step(router, FOUR)
     torch.testing.assert_close(router.threshold, torch.tensor([0.7, 0.3]))
 
 

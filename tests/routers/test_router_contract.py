@@ -12,6 +12,7 @@ from torch import Tensor
 
 from moe_lab.config.compose import assemble
 from moe_lab.config.help import options
+from moe_lab.networks.progress import end_step
 from moe_lab.outputs import Routing
 from moe_lab.routers import (
     AttentionRouter,
@@ -204,7 +205,8 @@ def test_permuting_the_gate_permutes_the_weights(build: Build) -> None:
 
 def test_evaluation_draws_no_noise_and_ignores_batch_mates(build: Build) -> None:
     router = build(4)
-    ask(router.train(), *batch(16, 4))  # running statistics have moved
+    ask(router.train(), *batch(16, 4))
+    end_step(router)  # running statistics have moved
     router.eval()
     features, answers = batch(16, 4)
     whole = ask(router, features, answers).weights
@@ -220,6 +222,7 @@ def test_evaluation_moves_no_state_and_state_survives_a_save(build: Build) -> No
     router = build(4)
     for _ in range(3):
         ask(router.train(), *batch(16, 4))
+        end_step(router)
     before = {name: value.clone() for name, value in router.state_dict().items()}
     inputs = batch(16, 4)
     weights = ask(router.eval(), *inputs).weights

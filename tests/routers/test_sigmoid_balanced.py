@@ -35,18 +35,32 @@ def test_the_bias_moves_the_selection_but_not_the_weights() -> None:
 def test_overused_experts_fall_and_idle_ones_rise_by_the_rate() -> None:
     router = SigmoidBalancedRouter(ScoresGate(4), bias_rate=0.01).train()
     router(FEATURES.repeat(8, 1))  # counts 8, 8, 0, 0 around a mean of 4
+    assert router.bias.tolist() == [0.0] * 4, "the step is not over"
+    router.end_step()
     torch.testing.assert_close(router.bias, torch.tensor([-0.01, -0.01, 0.01, 0.01]))
     router.eval()(FEATURES)
+    router.end_step()
     torch.testing.assert_close(router.bias, torch.tensor([-0.01, -0.01, 0.01, 0.01]))
 
 
 def test_balanced_experts_and_a_rate_of_zero_leave_the_bias_alone() -> None:
     router = SigmoidBalancedRouter(ScoresGate(2), top_k=1).train()
     router(torch.tensor([[1.0, 0.0], [0.0, 1.0]]))
+    router.end_step()
     assert router.bias.tolist() == [0.0, 0.0]
     router = SigmoidBalancedRouter(ScoresGate(4), bias_rate=0).train()
     router(FEATURES)
+    router.end_step()
     assert router.bias.tolist() == [0.0] * 4
+
+
+def test_the_bias_moves_once_for_all_batches_of_a_step() -> None:
+    router = SigmoidBalancedRouter(ScoresGate(2), top_k=1, bias_rate=0.01).train()
+    router(torch.tensor([[1.0, 0.0]] * 5))
+    router(torch.tensor([[0.0, 1.0]] * 4))  # counts 5 and 4, although the last batch has 0 and 4
+    router.end_step()
+    torch.testing.assert_close(router.bias, torch.tensor([-0.01, 0.01]))
+    assert "counts" not in router.state_dict()
 
 
 def test_a_skewed_gate_is_balanced_after_a_while() -> None:
@@ -57,6 +71,7 @@ def test_a_skewed_gate_is_balanced_after_a_while() -> None:
     assert before.max() > 0.45
     for _ in range(300):
         router(features)
+        router.end_step()
     after = (router.eval()(features).weights != 0).float().mean(0)
     assert ((after > 0.22) & (after < 0.28)).all()
 

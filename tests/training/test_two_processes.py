@@ -40,8 +40,15 @@ RUNS = {
     "idle": ("model=sparse", "router=top_k", "router.top_k=1", "expert=mlp_list"),
     "iwmn": ("model=iwmn",),
     "blocks": ("model=vit_moe", "model.depth=2"),
+    # Two processes times two micro-batches: a bias that counts, and terms of the whole batch.
+    "micro_batches": (
+        "model=sparse", "router=sigmoid_balanced", "router.bias_rate=0.01", "expert.hidden=16",
+        "loss.terms.switch_balance.weight=1", "loss.terms.load.weight=0.1",
+        "loss.terms.mutual_information.weight=0.1", "dataset.batch_size=24",
+    ),
     "noisy": ("model=sparse", "router=noisy_top_k", "expert.hidden=16"),
 }  # fmt: skip
+HALVED = ("dataset.batch_size=12", "trainer.accumulate_grad_batches=2")  # of "micro_batches"
 NOT_COMPARED = ("train_seconds", "images_per_second")
 WORKER = """
 import json, os, sys
@@ -67,7 +74,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Every run in two processes started by torchrun, in `two/NAME`."""
     folder = tmp_path_factory.mktemp("processes")
     lines = [
-        [*SMALL, *words, "trainer=ddp", f"run_dir={folder}/two/{name}"]
+        [
+            *SMALL,
+            *words,
+            *(HALVED if name == "micro_batches" else ()),
+            "trainer=ddp",
+            f"run_dir={folder}/two/{name}",
+        ]
         for name, words in RUNS.items()
     ]
     (folder / "lines.json").write_text(json.dumps(lines))
