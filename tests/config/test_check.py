@@ -122,7 +122,7 @@ BAD_VALUES_FOR_CONSTRUCTORS = {
     "too many halvings": (["backbone=conv", "backbone.channels=[1,1,1,1,1,1]"], "halves them"),
     "term without a router": (["model=dense", "loss=balanced"], "reads MixtureOutput"),
     "nothing to learn": (["loss.terms.cross_entropy.weight=0", "loss=unbalanced"], "weight 0"),
-    "no batch left": (["trainer.limit_train_batches=0.001"], "leaves no batch"),
+    "no batch left": (["trainer.limit_train_batches=0.001"], "leaves no step"),
     "more images than there are": (["dataset.subset=99999"], "at most 300"),
     "class that is not there": (["dataset.classes=[0,77]"], "77"),
 }

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from moe_lab.losses.switch_balance import load_share
-from moe_lab.metrics import RoutingStatistics
+from moe_lab.metrics.routing import RoutingStatistics
 from moe_lab.outputs import Routing, weight_shares
 from moe_lab.training.health import UsageWindow, sign_of_collapse
 from tests.losses.samples import routings

@@ -44,7 +44,7 @@ def test_a_plan_lists_jobs_duplicates_and_refusals_and_writes_nothing(
     assert [isinstance(entry.found, str) for entry in entries] == [False, False, True, True]
     out = capsys.readouterr().out
     assert "6 jobs: 2 duplicate, 2 refused" in out
-    assert "leaves no batch" in " ".join(re.sub(r"[│┃]", " ", out).split())
+    assert "leaves no step" in " ".join(re.sub(r"[│┃]", " ", out).split())
     assert not run.exists()
     assert list(tmp_path.iterdir()) == []
 

@@ -65,7 +65,7 @@ def test_an_answer_that_is_no_number_fails_the_run_though_its_weights_are(
     report = Classifier._report
 
     def no_number(self: Classifier, split: str) -> None:
-        self.evaluation.answers.loss += torch.nan
+        self.evaluation.whole["ClassificationStatistics"].loss += torch.nan
         report(self, split)
 
     monkeypatch.setattr(Classifier, "_report", no_number)

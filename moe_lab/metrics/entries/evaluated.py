@@ -158,7 +158,7 @@ EVALUATION = (
         formula="trace(first) / sum(first)",
     ),
     routed(
-        name="share_{expert}", label="load of expert {expert}", unit="%", form=".1f",
+        name="share_{expert}", label="load share of expert {expert}", unit="%", form=".1f",
         group="experts", meaning="load of expert {expert}: its share of all weight",
         formula="load_e", panel="Load share by expert", splits=("val",),
     ),

@@ -128,7 +128,7 @@ def test_a_window_goes_on_from_a_checkpoint_as_if_it_had_not_stopped(
     for count in (12, 3):
         one, other = whole.read(count), after.read(count)
         np.testing.assert_array_equal(one.share, other.share)
-        np.testing.assert_array_equal(one.load, other.load)
+        np.testing.assert_array_equal(one.used_share, other.used_share)
         np.testing.assert_array_equal(one.idle, other.idle)
 
 
