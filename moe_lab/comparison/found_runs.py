@@ -1,4 +1,4 @@
-"""Finds run directories and puts the runs of one configuration together over their seeds."""
+"""Finds run directories, and says which of their runs can be compared."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from moe_lab.comparison.recipe import ABSENT_KEY, Recipe, find_recipe, hydra_value, value_at
+from moe_lab.comparison.recipe import ABSENT_KEY, SPLIT_SEED, Draw, Recipe, value_at
 from moe_lab.config.renamed import has_former_names
 from moe_lab.errors import ConfigError
 from moe_lab.training.run_directory import RunDirectory, config_hash
@@ -29,6 +29,11 @@ class Run:
     def seed(self) -> int:
         return int(self.summary["seed"])
 
+    @property
+    def draw(self) -> Draw:
+        """Its seed, and that of the images it was trained on."""
+        return self.seed, int(self.summary.get("split_seed", 0))
+
 
 @dataclass(frozen=True)
 class LeftOut:
@@ -40,26 +45,28 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class Group:
-    """The runs of one configuration, one a seed, under a name that tells it from the others."""
+    """The runs of one configuration, which differ in seed and split seed alone, under a name that
+    tells it from the others.
+    """
 
     label: str
-    config_hash: str
-    runs: tuple[Run, ...]  # by seed
+    config_hash: str  # of the first run
+    runs: tuple[Run, ...]  # by seed, then by split seed
     recipe: Recipe
 
     @property
-    def seeds(self) -> list[int]:
-        return [run.seed for run in self.runs]
+    def draws(self) -> list[Draw]:
+        return [run.draw for run in self.runs]
 
     @property
     def command(self) -> str:
         """The line that trains all of these runs again."""
-        return self.recipe.command(self.seeds)
+        return self.recipe.command(self.draws)
 
-    def values(self, key: str) -> dict[int, float]:
-        """What the runs measured, by seed; without those that did not."""
-        found = {run.seed: run.summary.get(key) for run in self.runs}
-        return {seed: float(value) for seed, value in found.items() if value is not None}
+    def values(self, key: str) -> dict[Draw, float]:
+        """What the runs measured, by seed and split seed; without those that did not."""
+        found = {run.draw: run.summary.get(key) for run in self.runs}
+        return {draw: float(value) for draw, value in found.items() if value is not None}
 
     def mean(self, key: str) -> float | None:
         """The mean over seeds, None where nothing was measured."""
@@ -137,6 +144,9 @@ def read_run(folder: Path) -> Run | LeftOut:
         return LeftOut(folder, "a trial of a search: it was not tested")
     if not directory.config.is_file() or "config_hash" not in summary:
         return LeftOut(folder, "its record is not complete")
+    if "split_seed" not in summary:  # earlier versions did not record it here
+        split_seed = value_at(directory.read_config(), SPLIT_SEED)
+        summary["split_seed"] = 0 if split_seed is ABSENT_KEY else split_seed
     if has_former_names(directory.config.read_text(encoding="utf-8")):
         # The hash is over the names of classes too: runs of both versions are one configuration.
         summary["config_hash"] = config_hash(directory.read_config())
@@ -144,10 +154,19 @@ def read_run(folder: Path) -> Run | LeftOut:
 
 
 def refuse_mixed_data(runs: Sequence[Run]) -> None:
-    """ConfigError where runs saw different images: their accuracies cannot be compared."""
+    """ConfigError where runs saw different images: their accuracies cannot be compared.
+
+    What different split seeds draw from the same images can: they are draws of one experiment.
+    """
+    pools = {
+        run.summary.get("data_fingerprint"): run.summary["pool_fingerprint"]
+        for run in runs
+        if "pool_fingerprint" in run.summary
+    }
     seen: dict[str, list[Run]] = defaultdict(list)
     for run in runs:
-        seen[str(run.summary.get("data_fingerprint"))].append(run)
+        drawn = run.summary.get("data_fingerprint")
+        seen[str(pools.get(drawn, drawn))].append(run)
     if len(seen) > 1:
         named = [
             f"{fingerprint} ({found[0].summary.get('dataset')}{tested(found[0])}: {len(found)} "
@@ -156,7 +175,7 @@ def refuse_mixed_data(runs: Sequence[Run]) -> None:
         ]
         raise ConfigError(
             "the runs saw different data, by fingerprint: " + "; ".join(named),
-            "runs on the same images, labels and split",
+            "runs on the same images and labels, split by the same rule",
             "compare the runs of one fingerprint at a time",
         )
 
@@ -165,73 +184,3 @@ def tested(run: Run) -> str:
     """What a run was tested on, where that is not the whole test set."""
     subset = run.summary.get("test_subset")
     return "" if subset is None else f", tested on {subset:,} images only"
-
-
-def group_runs(runs: Sequence[Run]) -> tuple[list[Group], list[LeftOut]]:
-    """One group a configuration, in the order of the runs; of two runs with the same seed the
-    newer one counts.
-    """
-    refuse_mixed_data(runs)
-    by_hash: dict[str, dict[int, Run]] = defaultdict(dict)
-    left_out = []
-    for run in sorted(runs, key=lambda run: RunDirectory(run.path).summary.stat().st_mtime):
-        same = by_hash[str(run.summary["config_hash"])]
-        if run.seed in same:
-            reason = f"the same configuration and seed as {run.path}, which is newer"
-            left_out.append(LeftOut(same[run.seed].path, reason))
-        same[run.seed] = run
-    order = list(dict.fromkeys(str(run.summary["config_hash"]) for run in runs))
-    members = [tuple(by_hash[key][seed] for seed in sorted(by_hash[key])) for key in order]
-    records = [RunDirectory(group[0].path) for group in members]
-    configs = [record.read_config() for record in records]
-    recipes = [
-        find_recipe(config, group[0].summary.get("choices", {}), typed_words(record))
-        for config, group, record in zip(configs, members, records, strict=True)
-    ]
-    choices = [dict(group[0].summary.get("choices", {})) for group in members]
-    labels = tell_apart(recipes, choices, configs, order)
-    groups = [Group(*parts) for parts in zip(labels, order, members, recipes, strict=True)]
-    return groups, left_out
-
-
-def typed_words(record: RunDirectory) -> list[str]:
-    """The command line that a run was started with, empty where it is not known."""
-    known = record.environment.is_file()
-    return [str(word) for word in record.read_environment().get("command", [])] if known else []
-
-
-def tell_apart(
-    recipes: Sequence[Recipe],
-    choices: Sequence[Mapping[str, Any]],
-    configs: Sequence[Mapping[str, Any]],
-    hashes: Sequence[str],
-) -> list[str]:
-    """A label for each configuration out of what differs between them."""
-    keys = list(dict.fromkeys(key for recipe in recipes for key in recipe.overrides))
-    keys.sort(key=lambda key: (key != "model", "." in key))
-
-    def value(place: int, key: str) -> Any:
-        if key in choices[place]:
-            return choices[place][key]
-        return recipes[place].overrides.get(key, value_at(configs[place], key))
-
-    differing = [
-        key
-        for key in keys
-        if any(value(place, key) != value(0, key) for place in range(1, len(recipes)))
-    ]
-    if len(recipes) == 1:
-        differing = list(dict.fromkeys(["model", *keys]))
-    labels = []
-    for place, own_hash in enumerate(hashes):
-        values = {key: value(place, key) for key in differing}
-        words = [
-            f"{key}={hydra_value(found)}"
-            for key, found in values.items()
-            if found is not ABSENT_KEY and not isinstance(found, Mapping)
-        ]
-        labels.append(" ".join(words) or own_hash)
-    return [
-        label if labels.count(label) == 1 else f"{label} ({own_hash})"
-        for label, own_hash in zip(labels, hashes, strict=True)
-    ]

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from moe_lab.analysis.pareto import COSTS, pareto_front
-from moe_lab.comparison.found_runs import Group, LeftOut, find_runs, group_runs, tested
+from moe_lab.comparison.found_runs import Group, LeftOut, find_runs, tested
+from moe_lab.comparison.grouping import group_runs
 from moe_lab.comparison.measure import Measure, read_measure
 from moe_lab.comparison.statistics import LEVEL, Estimate, estimate
 from moe_lab.comparison.verdict import MatchAnswers, Verdict, judge
@@ -108,8 +109,9 @@ def make_notes(groups: Sequence[Group], level: float) -> list[str]:
     """How the numbers were made, and what makes them less comparable than they look."""
     notes = [
         f"Intervals hold the mean with {100 * level:g} % confidence: Student's t over the seeds.",
-        "Pairs are tested by the paired t test over seeds, corrected by Holm. The exact sign-flip "
-        "and Wilcoxon tests are beside it; with five seeds neither can fall below 0.0625.",
+        "Groups with the same seeds are tested by the paired t test, others by Welch's over all of "
+        "their runs; p values are corrected by Holm. The exact sign-flip and Wilcoxon tests stand "
+        "beside the paired one; with five seeds neither can fall below 0.0625.",
     ]
     processors = {processor(run.path) for group in groups for run in group.runs}
     if len(processors) > 1:

@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 from moe_lab.analysis.collected import collect
 from moe_lab.analysis.opened_run import open_run
 from moe_lab.comparison.found_runs import Group
+from moe_lab.comparison.recipe import Draw
 from moe_lab.comparison.statistics import McNemar, mcnemar
 from moe_lab.training.run_directory import RunDirectory
 
@@ -64,12 +65,12 @@ class AnswerMatcher:
         self.root = root
         self.known: dict[Path, Predictions] = {}
 
-    def __call__(self, first: Group, second: Group) -> dict[int, McNemar]:
-        """By shared seed."""
-        runs = [{run.seed: run.path for run in group.runs} for group in (first, second)]
+    def __call__(self, first: Group, second: Group) -> dict[Draw, McNemar]:
+        """By the seeds and split seeds that both have."""
+        runs = [{run.draw: run.path for run in group.runs} for group in (first, second)]
         return {
-            seed: mcnemar(self.get(runs[0][seed]).correct, self.get(runs[1][seed]).correct)
-            for seed in sorted(runs[0].keys() & runs[1].keys())
+            draw: mcnemar(self.get(runs[0][draw]).correct, self.get(runs[1][draw]).correct)
+            for draw in sorted(runs[0].keys() & runs[1].keys())
         }
 
     def get(self, run: Path) -> Predictions:

@@ -21,8 +21,11 @@ from moe_lab.config.launch import quoted
 from moe_lab.config.tree import NOT_HASHED
 from moe_lab.training.run_directory import config_hash
 
+Draw = tuple[int, int]  # seed and split seed, in which the runs of one configuration differ
 ABSENT_KEY = object()
 NOT_CHOSEN = {"dataset_requested", "logger"}  # entries of `choices` that do not shape a run
+SPLIT_SEED = "dataset.split_seed"
+ROOT = "dataset.root"  # not hashed, but without it a line does not find its data
 FILLED_IN = ("dataset.shape", "dataset.num_classes", "dataset.mean", "dataset.std")
 BARE_WORD = re.compile(r"[A-Za-z_./][\w./-]*$")
 KEYWORDS = ("null", "true", "false", "nan", "inf")  # what a bare word would become
@@ -40,20 +43,38 @@ class Composed:
 
 @dataclass(frozen=True)
 class Recipe:
-    """The overrides by key that make a configuration; `exact` says that they compose to it."""
+    """The overrides by key that make a configuration; `exact` says that they compose to it. `root`
+    is the folder of the data where that is not the default one.
+    """
 
     overrides: Mapping[str, Any]
     exact: bool
+    root: str | None = None
 
     def words(self) -> list[str]:
         """The overrides as one types them."""
         return [f"{key}={hydra_value(value)}" for key, value in self.overrides.items()]
 
-    def command(self, seeds: Sequence[int]) -> str:
-        """A line for a shell; several seeds make a sweep."""
+    def command(self, draws: Sequence[Draw]) -> str:
+        """A line for a shell; several seeds make a sweep. Split seeds that are neither one for all
+        nor those of the runs take a line each.
+        """
+        splits = list(dict.fromkeys(split_seed for _, split_seed in draws))
+        if len(splits) == 1:
+            return self._line([seed for seed, _ in draws], [])
+        if all(seed == split_seed for seed, split_seed in draws):
+            return self._line([seed for seed, _ in draws], [f"{SPLIT_SEED}=${{seed}}"])
+        return " && ".join(
+            self._line([seed for seed, own in draws if own == split], [f"{SPLIT_SEED}={split}"])
+            for split in splits
+        )
+
+    def _line(self, seeds: Sequence[int], words: Sequence[str]) -> str:
         flag = ["-m"] if len(seeds) > 1 else []
+        root = [] if self.root is None else [f"{ROOT}={hydra_value(self.root)}"]
         seed = f"seed={','.join(map(str, seeds))}"
-        return shlex.join(["python", "-m", "moe_lab.train", *flag, *self.words(), seed])
+        line = ["python", "-m", "moe_lab.train", *flag, *self.words(), *root, *words, seed]
+        return shlex.join(line)
 
 
 def find_recipe(
@@ -75,7 +96,16 @@ def find_recipe(
         measured = key in FILLED_IN and not any(word.startswith(f"{key}=") for word in typed)
         if not measured and recorded is not ABSENT_KEY and recorded != value:
             overrides[key] = recorded
-    return Recipe(overrides, composes_to(overrides, config))
+    return Recipe(overrides, composes_to(overrides, config), other_root(config))
+
+
+def other_root(config: Mapping[str, Any]) -> str | None:
+    """The folder of the data, unless it is where commands look without being told."""
+    recorded = value_at(config, ROOT)
+    if recorded is ABSENT_KEY:
+        return None
+    default = OmegaConf.select(compose_cached("train", ()).config, ROOT)
+    return None if recorded == default else str(recorded)
 
 
 def select(wanted: Mapping[str, str]) -> tuple[dict[str, str], Composed]:
@@ -134,6 +164,14 @@ def value_at(config: Mapping[str, Any], key: str) -> Any:
             return ABSENT_KEY
         node = node[name]
     return node
+
+
+def with_value(config: Mapping[str, Any], key: str, value: Any) -> dict[str, Any]:
+    """A copy with another value at a dotted key, if that is there."""
+    name, _, rest = key.partition(".")
+    if name not in config:
+        return dict(config)
+    return {**config, name: with_value(config[name], rest, value) if rest else value}
 
 
 def hydra_value(value: Any) -> str:

@@ -49,11 +49,11 @@ class Estimate:
 class Difference:
     """The mean of first minus second, with every test of it that can be made.
 
-    `p_value` decides: that of the t test wherever there is spread. The two others assume no normal
-    distribution, but with five seeds neither can fall below 1/16.
+    `p_value` decides, and is that of `test`: a t test wherever there is spread. The two others
+    assume no normal distribution, but with five seeds neither can fall below 1/16.
     """
 
-    n: int
+    n: int  # pairs, or runs in the smaller group
     mean: float
     sd: float | None
     interval: Interval | None
@@ -62,6 +62,7 @@ class Difference:
     wilcoxon_p_value: float | None = None
     paired: bool = True
     note: str = ""
+    test: str = ""  # empty where none was made
 
 
 @dataclass(frozen=True)
@@ -107,20 +108,20 @@ def paired_difference(
         if n == 1:
             return Difference(1, 0.0, None, None, None, note="one seed each, the same result")
         note = "the same result in every seed"
-        return Difference(n, 0.0, 0.0, None, 1.0, 1.0, 1.0, note=note)
+        return Difference(n, 0.0, 0.0, None, 1.0, 1.0, 1.0, note=note, test="sign flip")
     if n == 1:
         return Difference(1, mean, None, None, None, note="one seed each: no interval, no test")
     flips = sign_flip_p_value(differences, ROUNDING * scale * n)
     ranks = wilcoxon_p_value(differences, scale)
     if is_constant(differences, scale):
         note = "the same difference in every seed: no interval; the sign-flip test decides"
-        return Difference(n, mean, 0.0, None, flips, flips, ranks, note=note)
+        return Difference(n, mean, 0.0, None, flips, flips, ranks, note=note, test="sign flip")
     tested = stats.ttest_1samp(differences, 0.0)
     interval = tested.confidence_interval(level)
     return Difference(
         n, mean, float(differences.std(ddof=1)),
         Interval(float(interval.low), float(interval.high), "t"), float(tested.pvalue),
-        flips, ranks,
+        flips, ranks, test="paired t",
     )  # fmt: skip
 
 
@@ -141,7 +142,7 @@ def unpaired_difference(
     interval = tested.confidence_interval(level)
     sd = float(np.sqrt((one.var(ddof=1) + other.var(ddof=1)) / 2))
     found = Interval(float(interval.low), float(interval.high), "Welch")
-    return Difference(n, mean, sd, found, float(tested.pvalue), paired=False)
+    return Difference(n, mean, sd, found, float(tested.pvalue), paired=False, test="Welch's t")
 
 
 def sign_flip_p_value(differences: Sequence[float] | Floats, tolerance: float = 0.0) -> float:

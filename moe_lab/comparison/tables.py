@@ -21,7 +21,8 @@ def _group_numbers(row: Row, key: str) -> dict[str, Any]:
     return {
         "group": row.group.label,
         "config_hash": row.group.config_hash,
-        "seeds": " ".join(map(str, row.group.seeds)),
+        "seeds": " ".join(str(seed) for seed, _ in row.group.draws),
+        "split_seeds": " ".join(str(split_seed) for _, split_seed in row.group.draws),
         "n": row.estimate.n,
         f"{key}_mean": row.estimate.mean,
         f"{key}_sd": row.estimate.sd,
@@ -45,8 +46,9 @@ def _verdict_numbers(verdict: Verdict) -> dict[str, Any]:
     return {
         "first": verdict.first.label,
         "second": verdict.second.label,
-        "n": found.n,
-        "paired": found.paired,
+        "n_first": len(verdict.first.runs),
+        "n_second": len(verdict.second.runs),
+        "test": found.test or None,
         "difference": found.mean,
         "sd": found.sd,
         "low": interval and interval.low,
@@ -55,10 +57,19 @@ def _verdict_numbers(verdict: Verdict) -> dict[str, Any]:
         "p_holm": verdict.p_adjusted,
         "p_sign_flip": found.sign_flip_p_value,
         "p_wilcoxon": found.wilcoxon_p_value,
-        "mcnemar": " ".join(f"{s}:{m.p_value:.3g}" for s, m in verdict.mcnemar.items()) or None,
+        "mcnemar": mcnemar_numbers(verdict),
         "winner": verdict.winner.label if verdict.winner else None,
         "verdict": verdict.sentence,
     }
+
+
+def mcnemar_numbers(verdict: Verdict) -> str | None:
+    """SEED:P or SEED/SPLIT_SEED:P for each pair of runs."""
+    found = {
+        f"{seed}/{split_seed}" if split_seed else str(seed): matched.p_value
+        for (seed, split_seed), matched in verdict.mcnemar.items()
+    }
+    return " ".join(f"{draw}:{p:.3g}" for draw, p in found.items()) or None
 
 
 def group_texts(comparison: Comparison, commands: bool = True) -> pd.DataFrame:
@@ -101,13 +112,21 @@ def pair_texts(comparison: Comparison) -> pd.DataFrame:
         {
             "first": verdict.first.label,
             "second": verdict.second.label,
-            "seeds": str(verdict.difference.n),
+            "seeds": seeds_text(verdict),
+            "test": verdict.difference.test or "none",
             heading: measure.show(verdict.difference.mean),
             "interval": measure.show_interval(verdict.difference.interval) or "-",
-            "t test": p_text(verdict.difference.p_value),
+            "p": p_text(verdict.difference.p_value),
             "Holm": p_text(verdict.p_adjusted),
             "sign flip": p_text(verdict.difference.sign_flip_p_value),
             "Wilcoxon": p_text(verdict.difference.wilcoxon_p_value),
         }
         for verdict in comparison.verdicts
     )
+
+
+def seeds_text(verdict: Verdict) -> str:
+    """How many pairs, or how many runs of each."""
+    if verdict.difference.paired:
+        return str(verdict.difference.n)
+    return f"{len(verdict.first.runs)} and {len(verdict.second.runs)}"

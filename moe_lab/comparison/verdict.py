@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from moe_lab.comparison.found_runs import Group
 from moe_lab.comparison.measure import Measure
+from moe_lab.comparison.recipe import Draw
 from moe_lab.comparison.statistics import (
     LEVEL,
     Difference,
@@ -19,7 +20,7 @@ from moe_lab.comparison.statistics import (
 
 EQUAL_COST = 1.05  # costs up to this ratio count as equal
 
-MatchAnswers = Callable[[Group, Group], dict[int, McNemar]]  # by seed
+MatchAnswers = Callable[[Group, Group], dict[Draw, McNemar]]  # by seed and split seed
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Verdict:
     difference: Difference
     p_adjusted: float | None
     winner: Group | None
-    mcnemar: dict[int, McNemar]
+    mcnemar: dict[Draw, McNemar]
     sentence: str
 
 
@@ -58,11 +59,13 @@ def judge(
 
 
 def difference(first: Group, second: Group, measure: Measure, level: float = LEVEL) -> Difference:
-    """First minus second, over the seeds that both have; unpaired where they share none or one."""
+    """First minus second, paired where both have the same seeds and split seeds; else unpaired over
+    all runs, so that it is the difference of the means in the table.
+    """
     one, other = first.values(measure.key), second.values(measure.key)
-    shared = sorted(one.keys() & other.keys())
-    if len(shared) > 1 or len(shared) == len(one) == len(other):
-        return paired_difference([one[s] for s in shared], [other[s] for s in shared], level)
+    if one.keys() == other.keys():
+        draws = sorted(one)
+        return paired_difference([one[d] for d in draws], [other[d] for d in draws], level)
     return unpaired_difference(list(one.values()), list(other.values()), level)
 
 
@@ -125,7 +128,8 @@ class Sentence:
         if found.paired:
             seeds = f"{found.n} paired seeds"
         else:
-            seeds = f"{len(self.first.runs)} and {len(self.second.runs)} unpaired seeds"
+            sizes = [len(group.values(self.measure.key)) for group in (self.first, self.second)]
+            seeds = f"{sizes[0]} and {sizes[1]} unpaired seeds, {found.test} test"
         assert self.p_adjusted is not None
         after = f" after Holm over {self.num_comparisons}" if self.num_comparisons > 1 else ""
         note = f"; {found.note}" if found.note else ""
@@ -143,21 +147,33 @@ def cost_clause(first: Group, second: Group) -> str:
 
 
 def answers_clause(
-    answers: dict[int, McNemar], first: Group, second: Group, level: float = LEVEL
+    answers: dict[Draw, McNemar], first: Group, second: Group, level: float = LEVEL
 ) -> str:
     """What McNemar's test says of the trained models of each seed."""
     if not answers:
         return ""
+    alone = len(set(first.draws) ^ set(second.draws))
+    rest = f" ({counted_runs(alone)} without a partner of the same seed left out)" if alone else ""
     if len(answers) == 1:
-        ((seed, found),) = answers.items()
+        ((draw, found),) = answers.items()
         return (
-            f"; McNemar on the answers of seed {seed}: {found.only_first} images only "
+            f"; McNemar on the answers of seed {show_draw(draw)}: {found.only_first} images only "
             f"{first.label} gets right, {found.only_second} only {second.label}, "
-            f"{show_p(found.p_value)}"
+            f"{show_p(found.p_value)}{rest}"
         )
     adjusted = holm([found.p_value for found in answers.values()])
     differing = sum(p is not None and p < 1 - level for p in adjusted)
-    return f"; McNemar on the answers, after Holm: {differing} of {len(answers)} seeds differ"
+    return f"; McNemar on the answers, after Holm: {differing} of {len(answers)} seeds differ{rest}"
+
+
+def counted_runs(count: int) -> str:
+    return f"{count} run{'s' if count > 1 else ''}"
+
+
+def show_draw(draw: Draw) -> str:
+    """The seed, and the split seed where that is another one than the usual 0."""
+    seed, split_seed = draw
+    return f"{seed} with split seed {split_seed}" if split_seed else str(seed)
 
 
 def show_p(p: float) -> str:

@@ -30,6 +30,7 @@ class Prepared:
     name: str
     copy: str
     fingerprint: str
+    pool_fingerprint: str
     notes: tuple[str, ...]
 
 
@@ -115,6 +116,11 @@ class ImageData(LightningDataModule):
         return self.prepare().notes
 
     @property
+    def pool_fingerprint(self) -> str:
+        """The fingerprint without the split seed: runs that share it repeat one experiment."""
+        return self.prepare().pool_fingerprint
+
+    @property
     def mean(self) -> Tensor:
         return self.prepare().mean
 
@@ -188,8 +194,8 @@ class ImageData(LightningDataModule):
         check_sets(sets)
         sets = self.split.chosen(sets)
         parts = self.split.parts(sets)
-        recipe = f"{fingerprint(sets)} {self.split.recipe(sets)}"
         measured = dict(zip(("mean", "std"), pixel_statistics(parts["train"][0]), strict=True))
+        pixels = fingerprint(sets)
         return Prepared(
             parts,
             self._statistic("mean", measured["mean"]),
@@ -197,7 +203,8 @@ class ImageData(LightningDataModule):
             sets.class_names,
             sets.name,
             self.split.copy_of(sets),
-            hashlib.sha256(recipe.encode()).hexdigest()[:16],
+            short_hash(f"{pixels} {self.split.recipe(sets)}"),
+            short_hash(f"{pixels} {self.split.rule(sets)}"),
             (*sets.notes, *self.split.notes(sets)),
         )
 
@@ -212,3 +219,8 @@ class ImageData(LightningDataModule):
                 f"give {len(measured)} numbers, or null to compute them",
             )
         return torch.tensor([float(value) for value in given])
+
+
+def short_hash(text: str) -> str:
+    """Sixteen hexadecimal digits that stand for a text."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

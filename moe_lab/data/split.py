@@ -62,10 +62,17 @@ class Split:
 
     def recipe(self, sets: ImageSets) -> str:
         """What the fingerprint of the data says about the split; classes show in the images."""
+        return self._recipe(sets, str(self.seed))
+
+    def rule(self, sets: ImageSets) -> str:
+        """The recipe without its seed: what the draws of all split seeds have in common."""
+        return self._recipe(sets, "any")
+
+    def _recipe(self, sets: ImageSets, seed: str) -> str:
         thinned = "" if self.imbalance is None else f" {self._as_given()}"
         tested = "" if self.test_subset is None else f" test {self.test_subset}"
         held_out = "given" if "val" in sets.parts() else self._held_out
-        return f"{self.subset} {held_out} {self.seed}{thinned}{tested}"
+        return f"{self.subset} {held_out} {seed}{thinned}{tested}"
 
     def notes(self, sets: ImageSets) -> list[str]:
         """Sentences on which of the images are not used, and what the test accuracy is of."""

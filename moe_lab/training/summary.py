@@ -32,6 +32,8 @@ def identity_of(
         "data_copy": data.copy,
         "data_fingerprint": data.fingerprint,
         **({} if tested is None else {"test_subset": tested}),
+        "pool_fingerprint": data.pool_fingerprint,
+        "split_seed": data.split.seed,
     }
 
 

@@ -175,7 +175,7 @@ def test_runs_without_the_measure_are_left_out(record: Record, tmp_path: Path) -
         compare_runs([tmp_path], by="val_accuracy")
     record("b", seed=1, val_accuracy=0.5)
     comparison = compare_runs([tmp_path], by="val_accuracy")
-    assert [row.group.seeds for row in comparison.rows] == [[1]]
+    assert [row.group.draws for row in comparison.rows] == [[(1, 0)]]
     assert [out.path.name for out in comparison.left_out] == ["a"]
 
 

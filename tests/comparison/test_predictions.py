@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from moe_lab.comparison.found_runs import find_runs, group_runs
+from moe_lab.comparison.found_runs import find_runs
+from moe_lab.comparison.grouping import group_runs
 from moe_lab.comparison.predictions import FILE, AnswerMatcher, predictions_of
 from moe_lab.errors import UserError
 from tests.conftest import Trained
@@ -34,8 +35,8 @@ def test_answers_are_matched_seed_by_seed(trained: Trained, tmp_path: Path) -> N
         trained(*words)
     first, second = group_runs(find_runs([tmp_path])[0])[0]
     matched = AnswerMatcher()(first, second)
-    assert list(matched) == [1]
+    assert list(matched) == [(1, 0)]
     runs = {run.seed: run for run in (*second.runs, *first.runs)}
-    gap = runs[1].summary["test_accuracy"] - second.values("test_accuracy")[1]
-    assert matched[1].num_images == 100
-    assert matched[1].only_first - matched[1].only_second == pytest.approx(100 * gap)
+    gap = runs[1].summary["test_accuracy"] - second.values("test_accuracy")[1, 0]
+    assert matched[1, 0].num_images == 100
+    assert matched[1, 0].only_first - matched[1, 0].only_second == pytest.approx(100 * gap)

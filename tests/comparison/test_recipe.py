@@ -58,10 +58,36 @@ def test_pixel_statistics_are_repeated_only_where_they_were_typed(record: Record
 
 def test_one_seed_is_a_run_and_several_are_a_sweep(record: Record) -> None:
     found = recipe_of(record("run", ("dataset.classes=['3',8]",)))
-    assert shlex.split(found.command([2])) == [
+    assert shlex.split(found.command([(2, 0)])) == [
         "python", "-m", "moe_lab.train", "dataset.classes=['3',8]", "seed=2",
     ]  # fmt: skip
-    assert shlex.split(found.command([0, 1]))[3:] == ["-m", "dataset.classes=['3',8]", "seed=0,1"]
+    assert shlex.split(found.command([(0, 0), (1, 0)]))[3:] == [
+        "-m",
+        "dataset.classes=['3',8]",
+        "seed=0,1",
+    ]
+
+
+def test_split_seeds_that_follow_the_seeds_are_one_sweep(record: Record) -> None:
+    found = recipe_of(record("run", ("model=dense",)))
+    assert shlex.split(found.command([(0, 0), (3, 3)]))[3:] == [
+        "-m", "model=dense", "dataset.split_seed=${seed}", "seed=0,3",
+    ]  # fmt: skip
+    assert found.command([(0, 1), (2, 1), (0, 4)]) == (
+        "python -m moe_lab.train -m model=dense dataset.split_seed=1 seed=0,2 && "
+        "python -m moe_lab.train model=dense dataset.split_seed=4 seed=0"
+    )
+
+
+def test_the_folder_of_the_data_is_printed_where_it_was_another_one(
+    record: Record,
+) -> None:
+    found = recipe_of(record("run", ("model=dense", "dataset.root='../my data'")))
+    assert found.exact
+    assert shlex.split(found.command([(0, 0)]))[3:] == [
+        "model=dense", "dataset.root='../my data'", "seed=0",
+    ]  # fmt: skip
+    assert "dataset.root" not in recipe_of(record("usual")).command([(0, 0)])
 
 
 def test_a_record_that_this_version_cannot_compose_is_not_exact(record: Record) -> None:

@@ -8,10 +8,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
-from moe_lab.comparison.found_runs import find_runs, group_runs
+from moe_lab.comparison.found_runs import find_runs
+from moe_lab.comparison.grouping import group_runs
+from moe_lab.comparison.measure import Measure
 from moe_lab.comparison.outcome import compare_runs
+from moe_lab.comparison.verdict import difference
 from moe_lab.errors import ConfigError
+from moe_lab.training.run_directory import config_hash
 
 Record = Callable[..., Path]
 
@@ -82,8 +87,8 @@ def test_runs_are_grouped_over_seeds_and_named_by_what_differs(
         "model=sparse router.top_k=2",
         "model=dense",
     ]
-    assert [group.seeds for group in groups] == [[0, 1]] * 3
-    assert groups[0].values("test_accuracy") == {0: 0.9, 1: 0.91}
+    assert [group.draws for group in groups] == [[(0, 0), (1, 0)]] * 3
+    assert groups[0].values("test_accuracy") == {(0, 0): 0.9, (1, 0): 0.91}
     assert groups[0].mean("test_accuracy") == pytest.approx(0.905)
     assert groups[0].mean("latency") is None
     assert groups[0].command == (
@@ -110,9 +115,63 @@ def test_of_two_runs_with_one_seed_the_newer_counts(record: Record, tmp_path: Pa
     old, new = record("old", accuracy=0.1), record("new", accuracy=0.2)
     os.utime(old / "summary.json", (1, 1))
     (group,), (left_out,) = group_runs(find_runs([tmp_path])[0])
-    assert group.values("test_accuracy") == {0: 0.2}
+    assert group.values("test_accuracy") == {(0, 0): 0.2}
     assert left_out.path == old
     assert str(new) in left_out.reason
+
+
+def test_runs_that_differ_in_seed_and_split_seed_are_one_group(
+    record: Record, tmp_path: Path
+) -> None:
+    for place, (seed, split_seed) in enumerate([(0, 0), (1, 1), (0, 1)]):
+        for model, gain in (("dense", 0.0), ("standard", 0.1)):
+            words = (f"model={model}", f"dataset.split_seed={split_seed}")
+            record(
+                f"{model}{place}", words, seed, accuracy=0.5 + place / 10 + gain,
+                data_fingerprint=f"drawn by {split_seed}", pool_fingerprint="pool",
+            )  # fmt: skip
+    groups, left_out = group_runs(find_runs([tmp_path])[0])
+    assert left_out == []
+    assert [group.label for group in groups] == ["model=dense", "model=standard"]
+    # By seed and split seed together: 0.5, 0.7 and 0.6 came in another order.
+    assert [list(group.values("test_accuracy").items()) for group in groups[:1]] == [
+        [((0, 0), 0.5), ((0, 1), 0.7), ((1, 1), 0.6)]
+    ]
+    found = difference(groups[1], groups[0], Measure("test_accuracy"))
+    assert found.paired
+    assert (found.n, found.mean) == (3, pytest.approx(0.1))
+
+
+def test_statistics_measured_on_a_draw_do_not_tell_it_apart(record: Record, tmp_path: Path) -> None:
+    for split_seed in (0, 1):
+        folder = record(
+            f"run{split_seed}", (f"dataset.split_seed={split_seed}",), split_seed,
+            data_fingerprint=str(split_seed), pool_fingerprint="pool",
+        )  # fmt: skip
+        config = yaml.safe_load((folder / "config.yaml").read_text())
+        config["dataset"]["mean"] = [0.1 + split_seed / 1000]
+        (folder / "config.yaml").write_text(yaml.safe_dump(config))
+        summary = json.loads((folder / "summary.json").read_text())
+        summary["config_hash"] = config_hash(config)
+        (folder / "summary.json").write_text(json.dumps(summary))
+    (group,), _ = group_runs(find_runs([tmp_path])[0])
+    assert group.draws == [(0, 0), (1, 1)]
+    assert group.command == ("python -m moe_lab.train -m 'dataset.split_seed=${seed}' seed=0,1")
+
+
+def test_draws_from_different_pools_are_never_compared(record: Record, tmp_path: Path) -> None:
+    record("a", data_fingerprint="aaaa", pool_fingerprint="one")
+    record("b", ("dataset.split_seed=1",), data_fingerprint="bbbb", pool_fingerprint="other")
+    with pytest.raises(ConfigError, match="the runs saw different data"):
+        group_runs(find_runs([tmp_path])[0])
+
+
+def test_a_run_of_before_pools_were_recorded_is_compared_with_its_like(
+    record: Record, tmp_path: Path
+) -> None:
+    record("a", data_fingerprint="aaaa", pool_fingerprint="one")
+    record("b", ("model=dense",), data_fingerprint="aaaa")
+    assert len(group_runs(find_runs([tmp_path])[0])[0]) == 2
 
 
 def test_runs_on_different_data_are_never_compared(record: Record, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from scipy.stats import t as scipy_t
 
 from moe_lab.comparison.found_runs import Group
 from moe_lab.comparison.measure import Measure, read_measure
@@ -111,7 +112,7 @@ def test_one_seed_each_gives_no_claim_but_mcnemar(group: MakeGroup) -> None:
         "one seed each: no interval, no test; a 98.00 against b 50.00 in test accuracy"
     )
     right = np.arange(100) < 98, np.arange(100) < 50
-    with_answers = one(first, second, match_answers=lambda a, b: {0: mcnemar(*right)})
+    with_answers = one(first, second, match_answers=lambda a, b: {(0, 0): mcnemar(*right)})
     assert with_answers.sentence.endswith(
         "; McNemar on the answers of seed 0: 48 images only a gets right, 0 only b, p < 0.001"
     )
@@ -122,20 +123,40 @@ def test_mcnemar_of_several_seeds_is_corrected_and_counted(group: MakeGroup) -> 
     lopsided = mcnemar([True] * 6, [False] * 6)
     clear = mcnemar([True] * 20, [False] * 20)
     pair = group("a", {0: 0.9, 1: 0.8}), group("b", {0: 0.8, 1: 0.9})
-    both = one(*pair, match_answers=lambda a, b: {0: lopsided, 1: lopsided})
+    both = one(*pair, match_answers=lambda a, b: {(0, 0): lopsided, (1, 0): lopsided})
     assert both.sentence.endswith("after Holm: 0 of 2 seeds differ")
-    mixed = one(*pair, match_answers=lambda a, b: {0: clear, 1: lopsided})
+    mixed = one(*pair, match_answers=lambda a, b: {(0, 0): clear, (1, 0): lopsided})
     assert mixed.sentence.endswith("after Holm: 2 of 2 seeds differ")
 
 
-def test_only_shared_seeds_are_paired(group: MakeGroup) -> None:
+def test_unequal_seeds_are_tested_unpaired_over_all_runs(group: MakeGroup) -> None:
+    few = group("few", {0: 0.90, 1: 0.94})
+    many = group("many", {seed: 0.80 + seed / 100 for seed in range(8)})
+    verdict = one(few, many)
+    # Means 0.92 and 0.835, as in the table; variances of them 0.0008 / 2 and 0.0006 / 8. Welch's
+    # t = 0.085 / sqrt(0.000475), degrees of freedom 0.000475^2 / (0.0004^2 / 1 + 0.000075^2 / 7).
+    assert verdict.difference.mean == pytest.approx(0.085)
+    degrees = 0.000475**2 / (0.0004**2 + 0.000075**2 / 7)
+    expected = 2 * scipy_t.sf(0.085 / math.sqrt(0.000475), degrees)
+    assert verdict.p_adjusted == pytest.approx(expected)
+    assert verdict.difference.test == "Welch's t"
+    assert f"(2 and 8 unpaired seeds, Welch's t test, p = {expected:.2f})" in verdict.sentence
+
+
+def test_a_pair_that_shares_some_seeds_alone_is_unpaired(group: MakeGroup) -> None:
     first = group("a", {0: 0.9, 1: 0.8, 2: 0.1})
     second = group("b", {0: 0.8, 1: 0.6, 7: 0.5})
-    assert one(first, second).difference.n == 2
-    assert one(first, second).difference.mean == pytest.approx(0.15)
-    apart = one(first, group("c", {5: 0.5, 6: 0.6}))
-    assert not apart.difference.paired
-    assert "3 and 2 unpaired seeds" in apart.sentence
+    assert not one(first, second).difference.paired
+    assert one(first, second).difference.mean == pytest.approx(0.6 - 1.9 / 3)
+
+
+def test_mcnemar_names_the_runs_without_a_partner(group: MakeGroup) -> None:
+    clear = mcnemar([True] * 20, [False] * 20)
+    pair = group("a", {0: 0.9, 1: 0.8, 2: 0.7}), group("b", {0: 0.8, 1: 0.9})
+    both = one(*pair, match_answers=lambda a, b: {(0, 0): clear, (1, 0): clear})
+    assert both.sentence.endswith(
+        "2 of 2 seeds differ (1 run without a partner of the same seed left out)"
+    )
 
 
 def test_identical_runs_differ_by_nothing(group: MakeGroup) -> None:

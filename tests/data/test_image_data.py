@@ -228,3 +228,16 @@ def test_requests_the_data_cannot_meet_are_data_errors(options: dict[str, Any], 
 def test_bad_arguments_are_refused_by_name(options: dict[str, Any]):
     with pytest.raises(ValueError, match=next(iter(options))):
         data(**options)
+
+
+def test_split_seeds_draw_from_one_pool_and_other_rules_or_images_are_another() -> None:
+    pools = [
+        data(**settings).pool_fingerprint
+        for settings in (
+            {"split_seed": 0}, {"split_seed": 5}, {"subset": 40}, {"val_fraction": 0.3},
+            {"classes": [0, 1]},
+        )
+    ]  # fmt: skip
+    assert pools[0] == pools[1]
+    assert len(set(pools)) == 4
+    assert data(split_seed=0).fingerprint != data(split_seed=5).fingerprint

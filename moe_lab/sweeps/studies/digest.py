@@ -74,7 +74,8 @@ def digest_part(part: StudyPart, done: Done) -> dict[str, Any]:
 
 def digest_row(part: StudyPart, row: StudyRow, group: Group) -> dict[str, Any]:
     """One line of a table: means over seeds."""
-    accuracies = {seed: 100 * value for seed, value in group.values("test_accuracy").items()}
+    by_draw = group.values("test_accuracy")
+    accuracies = {seed: 100 * value for (seed, _), value in by_draw.items()}
     found = estimate(list(accuracies.values()))
     return {
         "label": row.label,
