@@ -14,6 +14,7 @@ from torch import Tensor
 from moe_lab.analysis.audit import fill_in_statistics
 from moe_lab.comparison.recipe import choices_to_values, hydra_value, select
 from moe_lab.config.compose import compose_words
+from moe_lab.config.trust import trusting
 from moe_lab.errors import ConfigError
 from moe_lab.models import Model, costs
 from moe_lab.training.build import build_classifier, build_data, fill_in_data
@@ -177,7 +178,8 @@ def compose_training(overrides: Sequence[str]) -> DictConfig:
     """
     config = compose_words("train", overrides).config
     if config.dataset.shape is None:
-        data = build_data(config)
+        with trusting(config.get("trust")):
+            data = build_data(config)
         data.prepare()
         fill_in_data(config, data)
     fill_in_statistics(config)
@@ -188,6 +190,7 @@ def count_cost(config: DictConfig, budget: str) -> int:
     """The cost of the model of one configuration, untrained, on random images."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = build_classifier(config).model
+        with trusting(config.get("trust")):
+            model = build_classifier(config).model
         images = torch.randn([NUM_IMAGES, *config.dataset.shape])
         return BUDGETS[budget](model, images)

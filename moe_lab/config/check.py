@@ -13,14 +13,16 @@ from collections.abc import Sequence
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
 from hydra.errors import HydraException
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from moe_lab.config.compose import Composer, Composition, composer
 from moe_lab.config.overrides import first_value, package_of, place_of, values_of
 from moe_lab.config.rules import Rule
 from moe_lab.config.spelling import nearest
+from moe_lab.config.targets import EXPECTED, judge_name, targets_in
 from moe_lab.config.tree import Mistake, check_tree, is_plumbing, parts_do_not_fit, spell
+from moe_lab.config.trust import trusting
 from moe_lab.errors import ConfigError
 
 # What of Hydra's own node may be typed: the rest would be accepted and ignored.
@@ -63,6 +65,17 @@ def check_line(command: str, words: Sequence[str], multirun: bool = False) -> li
 def check_overrides(command: str, words: Sequence[str], multirun: bool = False) -> DictConfig:
     """The configuration of the first job of a command line that is right."""
     return check_line(command, words, multirun)[0].config
+
+
+def foreign_names(config: DictConfig) -> list[Mistake]:
+    """Targets that may not be built, as far as their names tell without an import."""
+    with trusting(config.get("trust")):
+        refused = [
+            judge_name(place, target, place.partition(".")[0])
+            for place, target in targets_in(OmegaConf.to_container(config))
+            if not str(target).startswith("${")
+        ]
+    return [Mistake(r.place, f"{r.problem}; {r.todo or EXPECTED}") for r in refused if r]
 
 
 class _Checker:
@@ -175,7 +188,7 @@ class _Checker:
         for words in self._jobs(overrides):
             job = self.composer.compose(words)
             jobs.append(job)
-            for mistake in check_tree(job.config, dict(job.rules)):
+            for mistake in [*check_tree(job.config, dict(job.rules)), *foreign_names(job.config)]:
                 if mistake not in self.mistakes:
                     self.mistakes.append(mistake)
         return jobs

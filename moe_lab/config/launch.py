@@ -19,6 +19,7 @@ from moe_lab.config.check import check_line
 from moe_lab.config.completion import shell_completion
 from moe_lab.config.compose import Composition, composer
 from moe_lab.config.help import help_text, key_text
+from moe_lab.config.trust import trusting
 from moe_lab.config.version import VERSION
 from moe_lab.errors import ConfigError, UserError
 
@@ -57,7 +58,8 @@ class Command:
             (job,) = check_line(self.usage.name, line.words)
             if self.check is not None:
                 self.check(job)
-            return self.run(job) or 0
+            with trusting(job.config.get("trust")):
+                return self.run(job) or 0
 
         return with_exit_code(self.usage.name, work)
 

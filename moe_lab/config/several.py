@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hydra.utils import instantiate
+from moe_lab.config.instantiate import instantiate
 
 
 def several(
@@ -19,7 +19,7 @@ def several(
     if not 1 <= every <= count:
         raise ValueError(f"one in {every} of {count} places leaves none")
     resized = with_sizes(node, sizes or {})
-    return [instantiate(resized, _convert_="all") for _ in range(count // every)]
+    return [instantiate(resized) for _ in range(count // every)]
 
 
 def one_for_each(node: Mapping[str, Any], sizes: Mapping[str, int | Sequence[int]]) -> list[Any]:
@@ -27,7 +27,7 @@ def one_for_each(node: Mapping[str, Any], sizes: Mapping[str, int | Sequence[int
     lists = {key: [own] if isinstance(own, int) else list(own) for key, own in sizes.items()}
     rows = zip(*lists.values(), strict=True)
     chosen = [dict(zip(lists, row, strict=True)) for row in rows]
-    return [instantiate(with_sizes(node, own), _convert_="all") for own in chosen]
+    return [instantiate(with_sizes(node, own)) for own in chosen]
 
 
 def with_sizes(node: Any, sizes: Mapping[str, int]) -> Any:

@@ -18,7 +18,7 @@ from moe_lab.errors import ConfigError
 # Keys, at any depth, that say where a run is kept or how it is shown; seeds are counted apart.
 NOT_HASHED = {
     "seed", "run_dir", "run_name", "tags", "logger", "progress", "health", "figures",
-    "plan", "resume", "report", "root", "cache_dir", "directory", "file",
+    "plan", "resume", "report", "trust", "root", "cache_dir", "directory", "file",
 }  # fmt: skip
 # Keys that came later and change nothing while they are null: without them, the runs from before
 # would count as runs of other configurations.

@@ -23,6 +23,7 @@ from omegaconf import DictConfig, OmegaConf
 from moe_lab.config.compose import Composition, composer, composition_of
 from moe_lab.config.launch import quoted
 from moe_lab.config.resolvers import register_resolvers
+from moe_lab.config.trust import trusting
 from moe_lab.sweeps.job_table import own_words
 from moe_lab.sweeps.jobs import Job, register_job_folder
 from moe_lab.training import console
@@ -73,7 +74,8 @@ def train_in_sweep(
         )
         if trial is not None:
             request = replace(request, **examined_by_search(composition.hydra, sweep, trial))
-        return attempt(request)
+        with trusting(composition.config.trust):
+            return attempt(request)
 
 
 def launch_elsewhere(

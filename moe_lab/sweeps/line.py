@@ -13,6 +13,7 @@ from typing import Any
 from moe_lab.config.check import check_line
 from moe_lab.config.compose import Composition
 from moe_lab.config.launch import CommandLine, check_folder, with_exit_code
+from moe_lab.config.trust import trusting
 from moe_lab.config.typed import from_here
 from moe_lab.errors import ConfigError
 from moe_lab.sweeps import job_table
@@ -69,7 +70,8 @@ def train_alone(composition: Composition) -> int:
     request = Request(
         composition, folder, bool(config.resume), after=write_report, ending=print_ending
     )
-    return attempt(request).exit_code
+    with trusting(config.trust):
+        return attempt(request).exit_code
 
 
 def run_sweep(jobs: Sequence[Job], sweep: Path, hydra_words: Sequence[str]) -> int:

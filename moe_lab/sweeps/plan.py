@@ -12,6 +12,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from moe_lab.config.trust import trusting
 from moe_lab.errors import UserError
 from moe_lab.sweeps.estimate import Cost, largest_process, with_fallback
 from moe_lab.sweeps.job_table import own_words
@@ -69,7 +70,8 @@ def cost_or_reason(job: Job) -> Cost | str:
         return composition.with_option("dataset", name).config
 
     try:
-        return with_fallback(composition.config, with_dataset)
+        with trusting(composition.config.trust):
+            return with_fallback(composition.config, with_dataset)
     except UserError as error:
         return error.wrong
     except Exception as error:  # as in training: one job that fails does not stop the others

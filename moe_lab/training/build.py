@@ -8,13 +8,13 @@ from typing import Any
 
 import torch
 from hydra.errors import InstantiationException
-from hydra.utils import instantiate
 from lightning import Callback, Trainer
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from moe_lab.config.instantiate import instantiate, refuse_foreign
 from moe_lab.config.tree import parts_do_not_fit
 from moe_lab.data import Augment, ImageData
 from moe_lab.errors import ConfigError, UserError
@@ -35,7 +35,7 @@ class Length:
 def build(node: Any, **arguments: Any) -> Any:
     """Instantiate one node; a constructor's ValueError becomes the ConfigError that a user sees."""
     try:
-        return instantiate(node, _convert_="all", **arguments)
+        return instantiate(node, **arguments)
     except OmegaConfBaseException as error:  # a part refers to a key that another one lacks
         raise parts_do_not_fit(error) from error
     except InstantiationException as error:
@@ -49,8 +49,17 @@ def build(node: Any, **arguments: Any) -> Any:
         raise
 
 
+def refuse_what_is_foreign(config: DictConfig) -> None:
+    """ConfigError where any part of a configuration may not be built, before the first is."""
+    try:
+        refuse_foreign(config)
+    except OmegaConfBaseException as error:
+        raise parts_do_not_fit(error) from error
+
+
 def build_data(config: DictConfig) -> ImageData:
     """The data module of a configuration; nothing is read yet."""
+    refuse_what_is_foreign(config)
     dataset = config.dataset
     try:
         return ImageData(
@@ -96,6 +105,7 @@ def epochs_for(batches: int) -> int:
 
 def build_classifier(config: DictConfig, length: Length | None = None) -> Classifier:
     """Model, objective and, where a length is given, optimizer and schedule."""
+    refuse_what_is_foreign(config)
     model: Model = build(config.model)
     why = model.cannot_evaluate()
     if why is not None:

@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from omegaconf import OmegaConf
 
+from moe_lab.config.trust import trusting
 from moe_lab.errors import UserError
 from moe_lab.training.build import build_classifier
 from moe_lab.training.classifier import Classifier
 from moe_lab.training.run_directory import RunDirectory
 
 
-def load(run_dir: str | Path, checkpoint: str = "best") -> Classifier:
+def load(
+    run_dir: str | Path, checkpoint: str = "best", trust: str | Sequence[str] = ()
+) -> Classifier:
     """The trained classifier of a run, in evaluation mode on the CPU.
 
     `classifier(images)` takes normalised images, `classifier.predict(images)` raw ones in any form.
+    `trust` names packages of your own whose classes its configuration may build.
     Raises UserError where the run or its checkpoint cannot be read.
     """
     run = RunDirectory(run_dir)
-    classifier = build_classifier(OmegaConf.create(run.read_config()))
+    with trusting(trust):
+        classifier = build_classifier(OmegaConf.create(run.read_config()))
     load_weights(classifier, run.checkpoint(checkpoint))
     return classifier.eval()
 

@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from moe_lab.config.renamed import with_present_names
+from moe_lab.config.targets import refuse_lookups
 from moe_lab.config.tree import NOT_HASHED, NOT_HASHED_IF_NULL
 from moe_lab.errors import ConfigError, UserError
 from moe_lab.training.ranks import is_first_process
@@ -71,6 +72,9 @@ class RunDirectory:
                 "see `ls outputs`, or the line `run directory` that training prints at its end",
             )
         config: dict[str, Any] = yaml.safe_load(self.config.read_text(encoding="utf-8"))
+        # It was recorded resolved: what it would look up, such as a variable of the environment,
+        # did not come from training.
+        refuse_lookups(config, self.config)
         return dict(with_present_names(config))
 
     def write_json(self, path: Path, content: dict[str, Any]) -> None:

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from hydra.utils import instantiate
 
 from moe_lab.config.check import check_line
+from moe_lab.config.instantiate import instantiate
 from moe_lab.errors import ConfigError, UserError
 from moe_lab.sweeps.jobs import RECORD, Job, write_record
 from moe_lab.sweeps.launch_jobs import LAUNCHER, STOPPED, launch_elsewhere, train_in_sweep

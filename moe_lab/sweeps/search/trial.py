@@ -10,8 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from hydra.utils import instantiate
-
+from moe_lab.config.instantiate import instantiate
 from moe_lab.sweeps.search.storage import open_study
 from moe_lab.training.callbacks import Pruning
 from moe_lab.training.final_test import validation_only
