@@ -99,6 +99,7 @@ class Study:
     quick: Quick
     parts: tuple[StudyPart, ...]
     notes: str = ""  # what a reader of the results should know beside
+    split: str = "by_seed"  # whether each seed draws its own training images, or "fixed"
     name: str = field(default="", metadata=DERIVED)
 
     def only(self, names: Sequence[str]) -> Study:

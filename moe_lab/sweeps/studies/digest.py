@@ -11,10 +11,10 @@ from moe_lab.analysis.pareto import COSTS
 from moe_lab.comparison.found_runs import Group, Run, refuse_mixed_data
 from moe_lab.comparison.measure import Measure
 from moe_lab.comparison.recipe import Recipe
-from moe_lab.comparison.statistics import estimate
+from moe_lab.comparison.statistics import LEVEL, estimate, holm
 from moe_lab.comparison.verdict import judge
 from moe_lab.sweeps.studies.definition import Contrast, Study, StudyPart, StudyRow
-from moe_lab.sweeps.studies.forward_time import forward_seconds
+from moe_lab.sweeps.studies.forward_time import TOLERANCE, ForwardTimes, forward_times
 from moe_lab.sweeps.studies.rank_correlation import relate
 from moe_lab.sweeps.studies.work_list import Done, StudyRun
 from moe_lab.training.run_directory import RunDirectory
@@ -30,12 +30,16 @@ def digest(
     one than the study's. ConfigError where the runs of a part saw different data.
     """
     parts = [digest_part(part, [(s, r) for s, r in done if s.part is part]) for part in study.parts]
+    across_page = judge_across_page([answer for part in parts for answer in part["answers"]])
+    own_splits = all(run.draw == (run.seed, run.seed) for _, run in done)
     return {
         "study": study.name,
         "title": study.title,
         "question": study.question,
         "measured": study.measured,
         "notes": study.notes,
+        "split": "by_seed" if own_splits else "fixed",
+        "across_page": across_page,
         "command": command,
         "changes": [word for word in changes if not word.startswith(PLACE_WORDS)],
         "environment": environment,
@@ -53,15 +57,19 @@ def digest_part(part: StudyPart, done: Done) -> dict[str, Any]:
             recipe = Recipe({}, exact=False)
             groups[row.label] = Group(row.label, own[0].summary["config_hash"], tuple(own), recipe)
     times = time_rows(groups)
+    measured = None if times is None else {
+        "quiet": times.quiet, "disagreement": times.disagreement, "tolerance": TOLERANCE,
+    }  # fmt: skip
     return {
         "name": part.name,
         "title": part.title,
         "published_from": part.published_from,
         **conditions(done),
+        "forward_times": measured,
         "rows": [
             {
                 **digest_row(part, row, groups[row.label]),
-                "forward_ms": 1000 * times[row.label],
+                "forward_ms": milliseconds(times, row.label),
                 "runs": [digest_run(task, run) for task, run in done if task.row is row],
             }
             for row in part.rows
@@ -109,9 +117,11 @@ def conditions(done: Done) -> dict[str, Any]:
         return {"data": "", "budget": {}}
     run = done[0][1]
     summary, sizes = run.summary, RunDirectory(run.path).read_environment()["data"]["sizes"]
+    # Of all that split seeds draw from, and not of the draw of one seed.
+    fingerprint = summary.get("pool_fingerprint", summary["data_fingerprint"])
     epochs = sorted({int(other.summary["epochs"]) for _, other in done})
     return {
-        "data": f"{summary['dataset']}: {summary['data_copy']} ({summary['data_fingerprint']})",
+        "data": f"{summary['dataset']}: {summary['data_copy']} ({fingerprint})",
         "budget": {"images": sizes, "epochs": epochs},
     }
 
@@ -129,6 +139,8 @@ def answers(contrasts: Sequence[Contrast], groups: dict[str, Group]) -> list[dic
                 "answer": verdict.sentence,
                 "difference": 100 * verdict.difference.mean,
                 "interval": interval and [100 * interval.low, 100 * interval.high],
+                "test": verdict.difference.test,
+                "p_uncorrected": verdict.difference.p_value,
                 "p_value": verdict.p_adjusted,
                 "decided": verdict.winner is not None,
             }
@@ -136,10 +148,35 @@ def answers(contrasts: Sequence[Contrast], groups: dict[str, Group]) -> list[dic
     return found
 
 
-def time_rows(groups: dict[str, Group]) -> dict[str, float]:
-    """Seconds of a forward pass of each row's first run."""
+def judge_across_page(answers: Sequence[dict[str, Any]]) -> dict[str, int]:
+    """Correct the p values of all parts together, write what comes to each answer into it, and
+    count: contrasts that were tested, decided within their part, decided across the page.
+    """
+    corrected = holm([answer["p_uncorrected"] for answer in answers])
+    for answer, p in zip(answers, corrected, strict=True):
+        answer["p_across_page"] = p
+        answer["decided_across_page"] = p is not None and p < 1 - LEVEL
+    return {
+        "tested": sum(p is not None for p in corrected),
+        "decided_in_parts": sum(answer["decided"] for answer in answers),
+        "decided": sum(answer["decided_across_page"] for answer in answers),
+    }
+
+
+def time_rows(groups: dict[str, Group]) -> ForwardTimes | None:
+    """How long a forward pass of each row's first run takes."""
     if not groups:
-        return {}
+        return None
     paths = {label: Path(group.runs[0].path) for label, group in groups.items()}
     config = RunDirectory(next(iter(paths.values()))).read_config()
-    return forward_seconds(paths, list(config["dataset"]["shape"]))
+    return forward_times(paths, config["dataset"]["shape"])
+
+
+def milliseconds(times: ForwardTimes | None, label: str) -> dict[str, dict[str, float]] | None:
+    """Images in a pass -> minimum and median; None where the machine was too busy to tell."""
+    if times is None or not times.quiet:
+        return None
+    return {
+        str(batch_size): {"minimum": 1000 * taken.minimum, "median": 1000 * taken.median}
+        for batch_size, taken in times.rows[label].items()
+    }

@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from moe_lab.metrics.registry import find
+
+SPLIT_SENTENCES = {
+    "by_seed": (
+        "each seed draws its own training images and validation split, the same for all rows: "
+        "intervals hold the variance of the data too."
+    ),
+    "fixed": (
+        "all seeds share one draw of training images and validation split: intervals leave out the "
+        "variance of the data."
+    ),
+}
 
 
 def page(result: dict[str, Any], name: str) -> str:
@@ -16,6 +28,7 @@ def page(result: dict[str, Any], name: str) -> str:
     lines += [
         f"**Answer.** {answer_paragraph(result)}",
         "",
+        *([f"**Correction.** {correction(result)}", ""] if result["across_page"]["tested"] else []),
         f"![{result['title']}]({name}.png)",
         "",
     ]
@@ -57,8 +70,34 @@ def part_answer(part: dict[str, Any]) -> str:
     return f"{said}."
 
 
+def correction(result: dict[str, Any]) -> str:
+    """Over what p values are corrected, and how many contrasts hold over the whole page."""
+    counts, parts = result["across_page"], [part for part in result["parts"] if part["answers"]]
+    decided = counts["decided_in_parts"]
+    total = counted(counts["tested"], "contrast")
+    if len(parts) == 1:
+        said = (
+            f"p values are corrected by Holm over the {total} of this page, of which {decided} "
+            f"show{'s' if decided == 1 else ''} a difference."
+        )
+    else:
+        said = (
+            f"p values are corrected by Holm within each part, where {decided} of {total} "
+            f"show{'s' if decided == 1 else ''} a difference; corrected over the whole page, "
+            f"{counts['decided']} of these {decided} do."
+        )
+    related = any(part["relations"] for part in result["parts"])
+    return said + (" Those of rank correlations are not corrected." if related else "")
+
+
 def contrast_sentences(part: dict[str, Any]) -> list[str]:
-    return [f"{a['question']} {capitalised(a['answer'])}." for a in part["answers"]]
+    return [f"{a['question']} {capitalised(a['answer'])}{lost(a)}." for a in part["answers"]]
+
+
+def lost(answer: dict[str, Any]) -> str:
+    """What is said of a contrast that is decided within its part alone."""
+    within_part_alone = answer["decided"] and not answer["decided_across_page"]
+    return ", but not after Holm over the whole page" if within_part_alone else ""
 
 
 def relation_sentences(part: dict[str, Any]) -> list[str]:
@@ -81,6 +120,8 @@ def measured(result: dict[str, Any]) -> list[str]:
     budgets = [budget(part) for part in result["parts"] if part["budget"]]
     lines += ["", f"- Data: {'; '.join(data)}."]
     lines += [f"- Budget: {'; '.join(budgets)}."] if budgets else []
+    lines += [f"- Seeds: {SPLIT_SENTENCES[result['split']]}"]
+    lines += [f"- {sentence}" for sentence in time_sentences(result["parts"])]
     lines += [f"- Hardware: {machine(result['environment'])}.", f"- Commit: {commits(result)}."]
     return lines
 
@@ -94,6 +135,28 @@ def budget(part: dict[str, Any]) -> str:
         f"{short_title(part)}: {images['train']:,} training, {images['val']:,} validation and "
         f"{images['test']:,} test images, {span}, {counted(seeds, 'seed')}"
     )
+
+
+def time_sentences(parts: list[dict[str, Any]]) -> list[str]:
+    """What the columns of forward times hold, and why a part has none."""
+    measured = [part for part in parts if part["forward_times"] is not None]
+    quiet = [part for part in measured if part["forward_times"]["quiet"]]
+    said = []
+    if quiet:
+        tolerance = quiet[0]["forward_times"]["tolerance"]
+        said.append(
+            "Forward times: minimum / median; rows take turns, and the two halves of each "
+            f"measurement agree within {100 * tolerance:.0f} %."
+        )
+    busy = [part for part in measured if part not in quiet]
+    if busy:
+        where = f" of {', '.join(map(short_title, busy))}" if len(busy) < len(parts) else ""
+        worst = max(part["forward_times"]["disagreement"] for part in busy)
+        said.append(
+            f"No forward times{where}: the machine was too busy, the two halves of a measurement "
+            f"differ by up to {100 * worst:.0f} %."
+        )
+    return said
 
 
 def machine(environment: dict[str, Any]) -> str:
@@ -120,7 +183,9 @@ def revision(state: dict[str, Any] | None) -> str:
 def rows_table(rows: list[dict[str, Any]]) -> list[str]:
     """A line for each row; the column of published values only where there are any."""
     published = any(row["published"] is not None for row in rows)
-    names = ["", "parameters", "active", "FLOPs per image", "forward, ms"]
+    timed = [int(batch) for batch in rows[0]["forward_ms"] or ()]
+    names = ["", "parameters", "active", "FLOPs per image"]
+    names += [f"forward of {counted(batch, 'image')}, ms" for batch in timed]
     names += ["published, %"] if published else []
     names += ["test accuracy, %", "95 % interval"]
     columns = list(rows[0]["columns"])
@@ -134,8 +199,8 @@ def rows_table(rows: list[dict[str, Any]]) -> list[str]:
             f"{row['params_total']:,.0f}",
             f"{row['params_active']:,.0f}",
             f"{row['flops_per_image']:,.0f}",
-            f"{row['forward_ms']:.2f}",
         ]
+        cells += [minimum_and_median(row["forward_ms"][str(batch)]) for batch in timed]
         if published:
             cells.append("" if row["published"] is None else f"{row['published']:.2f}")
         cells.append(f"{row['mean']:.2f}{spread}")
@@ -161,4 +226,10 @@ def capitalised(text: str) -> str:
 
 
 def counted(number: int, thing: str) -> str:
-    return f"{number} {thing}{'s' if number != 1 else ''}"
+    return f"{number:,} {thing}{'s' if number != 1 else ''}"
+
+
+def minimum_and_median(times: dict[str, float]) -> str:
+    """Milliseconds with three digits."""
+    found = [times[key] for key in ("minimum", "median")]
+    return " / ".join(f"{ms:,.{max(0, 2 - math.floor(math.log10(ms)))}f}" for ms in found)

@@ -17,6 +17,7 @@ from moe_lab.metrics.registry import find
 from moe_lab.sweeps.studies.definition import Study, StudyPart
 
 BUDGET_NAMES = ("active_flops", "active_parameters", "total_parameters")
+SPLITS = ("by_seed", "fixed")
 PART_NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
@@ -127,6 +128,8 @@ def is_required(known: Field[Any]) -> bool:
 
 def contradictions(study: Study) -> Iterator[tuple[int, str]]:
     """What single keys cannot show: names that clash, and names of nothing."""
+    if study.split not in SPLITS:
+        yield 1, f"'split' must be one of {', '.join(SPLITS)}; got '{study.split}'"
     names: set[str] = set()
     for part in study.parts:
         if not PART_NAME.fullmatch(part.name):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from moe_lab.comparison.found_runs import Run, read_run
+from moe_lab.comparison.recipe import SPLIT_SEED
 from moe_lab.config.check import CommandLineError, check_line
 from moe_lab.config.compose import Composition
 from moe_lab.config.launch import quoted
@@ -73,11 +74,19 @@ def work_list(
             row,
             seed,
             out / part.name / slug(row.label) / f"seed{seed}",
-            (*words, *shared, f"seed={seed}"),
+            (*words, *shared, *split_words(study, (*words, *shared), seed), f"seed={seed}"),
         )
         for seed in seeds
         for part, row, words in lines
     ]
+
+
+def split_words(study: Study, words: Sequence[str], seed: int) -> list[str]:
+    """The word by which a seed draws training images and validation split of its own, the same for
+    all rows; nothing where the study fixes the split or a word does.
+    """
+    typed = any(word.lstrip("+").startswith(f"{SPLIT_SEED}=") for word in words)
+    return [] if typed or study.split == "fixed" else [f"{SPLIT_SEED}={seed}"]
 
 
 def labelled_lines(

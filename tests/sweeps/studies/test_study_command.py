@@ -43,7 +43,24 @@ def test_a_study_trains_every_row_with_every_seed_and_answers(
     assert answer["difference"] == pytest.approx(mixture["mean"] - dense["mean"], abs=1e-4)
     assert part["budget"] == {"images": {"train": 270, "val": 30, "test": 100}, "epochs": [1]}
     assert [run["test_loss"] for run in dense["runs"]] == [s["test_loss"] for s in summaries]
-    assert dense["runs"][1]["command"].endswith(" model=dense expert.hidden=8 seed=1")
+    assert dense["runs"][1]["command"].endswith(
+        " model=dense expert.hidden=8 dataset.split_seed=1 seed=1"
+    )
+    assert results(tiny)["split"] == "by_seed"
+    # Each seed draws its own images, and both rows draw the same.
+    drawn = {
+        (label, seed): json.loads(
+            (tiny / "only" / label / f"seed{seed}" / "run" / "summary.json").read_text()
+        )["data_fingerprint"]
+        for label in ("dense", "a_mixture")
+        for seed in (0, 1)
+    }
+    assert drawn["dense", 0] != drawn["dense", 1]
+    assert [drawn["a_mixture", seed] for seed in (0, 1)] == [
+        drawn["dense", seed] for seed in (0, 1)
+    ]
+    assert answer["test"] == "paired t"
+    assert results(tiny)["across_page"]["tested"] == 1
     said = capsys.readouterr().out
     assert "| dense |" in said
     assert "50.00" in said

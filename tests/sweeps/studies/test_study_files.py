@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from moe_lab.sweeps.studies.study_file import (
     study_folder,
     study_names,
 )
-from moe_lab.sweeps.studies.work_list import check_lines, labelled_lines
+from moe_lab.sweeps.studies.work_list import check_lines, labelled_lines, work_list
 
 from .conftest import TINY
 
@@ -114,6 +115,25 @@ def test_every_line_of_every_study_is_right(name: str, matched: bool) -> None:
     assert len(check_lines(lines)) == len(lines)
 
 
+@pytest.mark.parametrize("name", ["losses", "routers", "num_experts_and_k"])
+def test_each_seed_draws_a_split_of_its_own_for_all_rows(name: str) -> None:
+    for run in work_list(shipped(name), Path("out"), range(3), ()):
+        assert run.words[-2:] == (f"dataset.split_seed={run.seed}", f"seed={run.seed}")
+
+
+def test_every_shipped_study_varies_its_split() -> None:
+    assert {shipped(name).split for name in study_names()} == {"by_seed"}
+
+
+@pytest.mark.parametrize(
+    ("split", "typed"), [("by_seed", ("dataset.split_seed=7",)), ("fixed", ())]
+)
+def test_a_typed_split_or_a_fixed_one_is_left_alone(split: str, typed: tuple[str, ...]) -> None:
+    study = replace(shipped("losses"), split=split)
+    for run in work_list(study, Path("out"), range(2), typed):
+        assert [word for word in run.words if "split_seed" in word] == list(typed)
+
+
 def test_rows_have_folders_of_their_own() -> None:
     for name in study_names():
         for part in shipped(name).parts:
@@ -127,6 +147,7 @@ def test_rows_have_folders_of_their_own() -> None:
         ("title: Two small models", "title:", "line 2: 'title' must be a text"),
         ("measured: Synthetic", "# Synthetic", "line 2: 'measured' is missing"),
         ("seeds: 2", "seeds: 0", "line 5: 'seeds' must be a whole number of at least 1"),
+        ("seeds: 2", "split: random\nseeds: 2", "'split' must be one of by_seed, fixed; got"),
         ("seeds: 2", "seeds: [2", "line 6: this is no YAML"),
         ("quick:", "seeds: 3\nquick:", "line 6: 'seeds' is there twice"),
         ("  - name: only", "  - name: Only one", "line 10: the part's name 'Only one' must be"),
