@@ -158,6 +158,28 @@ def test_one_and_many_iterations_differ_in_prediction_cost_and_time() -> None:
     assert statistics.median(times[many]) > 1.3 * statistics.median(times[few])
 
 
+def test_four_and_five_iterations_differ_by_a_pass_that_moves_a_prediction() -> None:
+    four, five = (iwmn(num_iterations=n, modulation_strength=1.0).eval() for n in (4, 5))
+    five.load_state_dict(four.state_dict())
+    with torch.no_grad():
+        passes, further = four(images()).pass_log_probs, five(images()).pass_log_probs
+    assert (len(passes), len(further)) == (5, 6)
+    torch.testing.assert_close(further[:5], passes)
+    assert (further[5] - passes[4]).abs().max() > 1e-6
+
+
+def test_weak_modulation_settles_within_a_few_passes() -> None:
+    # A change of the feedback moves the next pass by at most the strength, so changes shrink from
+    # pass to pass until float32 cannot tell them.
+    with torch.no_grad():
+        passes = iwmn(num_iterations=6, modulation_strength=0.1).eval()(images()).pass_log_probs
+    changes = (passes[1:] - passes[:-1]).abs().amax((1, 2))
+    assert changes[0] > 1e-3
+    assert changes[1] < 0.1 * changes[0]
+    assert changes[2] < 0.1 * changes[1]
+    assert changes[3:].max() < 1e-6
+
+
 def test_iterations_that_do_not_share_have_modulators_of_their_own() -> None:
     shared, own = iwmn(share_modulators=True), iwmn(share_modulators=False)
     base = params_total(iwmn(num_iterations=0))

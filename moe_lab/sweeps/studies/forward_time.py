@@ -13,7 +13,7 @@ from torch import Tensor
 
 from moe_lab.training.load_run import load
 
-ROUNDS = {1: 100, 128: 30, 1024: 10}  # images in a pass -> rounds, an even number
+ROUNDS = {1: 100, 128: 40, 1024: 16}  # images in a pass -> rounds, an even number
 WARM_UP_ROUNDS = 3
 TOLERANCE = 0.10  # by how much the two halves of a measurement may differ on a quiet machine
 ATTEMPTS = 3
