@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from moe_lab.analysis.page.html_table import Cell, Column, Table, spell_number, words
 from moe_lab.analysis.page.layers import layers_of
-from moe_lab.analysis.page.meanings import meaning_of
 from moe_lab.analysis.page.run_files import Record
 from moe_lab.analysis.page.verdict import percent, wilson_interval
 from moe_lab.config.settings import Setting
+from moe_lab.metrics.registry import find
 
 
 @dataclass(frozen=True)
@@ -34,15 +34,15 @@ def cards(record: Record) -> Iterator[Card]:
         yield Card("Validation accuracy", f"{100 * summary['val_accuracy']:.2f} %", which)
     if accuracy is not None and summary.get("test_loss") is not None:
         gap = summary.get("calibration_error")
-        note = "nats an image" if gap is None else f"calibration error {percent(gap)}"
+        note = "nats per image" if gap is None else f"calibration error {percent(gap)}"
         yield Card("Test loss", f"{summary['test_loss']:.4f}", note)
     if summary.get("params_total"):
-        active = f"{summary['params_active']:,} active an image"
+        active = f"{summary['params_active']:,} active per image"
         yield Card("Parameters", f"{summary['params_total']:,}", active)
     if summary.get("flops_per_image"):
-        yield Card("FLOPs an image", f"{summary['flops_per_image']:,}", "counted, not derived")
+        yield Card("FLOPs per image", f"{summary['flops_per_image']:,}", "counted, not derived")
     if summary.get("train_seconds"):
-        speed = f"{summary['epochs']} epochs, {summary['images_per_second']:,.0f} images a second"
+        speed = f"{summary['epochs']} epochs, {summary['images_per_second']:,.0f} images per second"
         yield Card("Training time", duration(summary["train_seconds"]), speed)
     yield from routing_cards(record)
 
@@ -81,7 +81,7 @@ def result_table(record: Record) -> Table:
     """Every number of the summary."""
     columns = [Column("value", is_number=False), Column("result"), Column("meaning", "", False)]
     rows = [
-        [words(key), Cell(spell_number(value), float(value)), words(meaning_of(key))]
+        [words(key), Cell(spell_number(value), float(value)), words(known.meaning if (known := find(key)) else "")]
         for key, value in record.summary.items()
         if isinstance(value, float | int) and not isinstance(value, bool)
     ]
