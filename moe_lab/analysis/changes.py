@@ -39,7 +39,7 @@ def drop_top(routing: Routing, call: int, start: int) -> Tensor:
 
 
 def swap(one: int, other: int) -> WeightChange:
-    """The images of two experts change hands: each answers with the weight of the other."""
+    """The images of two experts change hands: each has the weight of the other."""
 
     def change(routing: Routing, call: int, start: int) -> Tensor:
         order = torch.arange(routing.num_experts, device=routing.weights.device)

@@ -1,4 +1,4 @@
-"""The answers of a model on a whole split as numpy arrays: what plots, tables and probes read."""
+"""Predictions of a model on a whole split as numpy arrays: what plots, tables and probes read."""
 
 from __future__ import annotations
 
@@ -38,20 +38,20 @@ class LayerRecords:
 
 @dataclass(frozen=True)
 class Records:
-    """Answers and routing of every image of a split, in the split's order."""
+    """Predictions and routing of every image of a split, in the split's order."""
 
     class_names: tuple[str, ...]
     target: Whole  # [B]
     log_probs: Floats  # [B, C]
     layers: Mapping[str, LayerRecords]  # by name of the layer; empty without experts
     expert_log_probs: Floats | None = None  # [B, E, C], if asked for and there are experts
-    pass_log_probs: Floats | None = None  # [T, B, C] of models that answer several times
+    pass_log_probs: Floats | None = None  # [T, B, C] of models of several passes
     modulation_norm: Floats | None = None  # [T, B]
     steps: Floats | None = None  # [B] passes taken, of models that halt
 
     @property
     def predicted(self) -> Whole:
-        """The answered class, [B]."""
+        """The predicted class, [B]."""
         return self.log_probs.argmax(1).astype(np.int64)
 
     @property

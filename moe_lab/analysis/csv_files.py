@@ -62,7 +62,7 @@ LEAST_IMAGES = 10
 
 
 def expert_class_accuracy(layer: LayerRecords, records: Records) -> NDArray[np.float64]:
-    """Share of right final answers among the images of `expert_class_counts`, [E, C]; NaN where
+    """Share of correct predictions among the images of `expert_class_counts`, [E, C]; NaN where
     there is none.
     """
     num_classes = len(records.class_names)

@@ -1,6 +1,7 @@
-"""Causal probes: change the routing of a trained model, and see which answers move with it.
+"""Causal probes: change the routing of a trained model, and see which predictions move with it.
 
-What experts are used for is a correlation; whether an answer depends on it only a change can tell.
+What experts are used for is a correlation; only a change can tell whether a prediction depends on
+it.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ MOST_PAIRS = 28  # all pairs of 8 experts; a sample of them where there are more
 
 @dataclass(frozen=True)
 class Effect:
-    """What one change did to the answers on a split of B images."""
+    """What one change did to the predictions on a split of B images."""
 
     accuracy_before: float
     accuracy_after: float
@@ -70,7 +71,7 @@ def probe(
     """The probes of every router in a model, one router at a time, by the router's place in it.
 
     Empty for a model without routers. That includes soft mixtures, in which nothing is chosen: each
-    expert answers for averages of every image, and there is no decision to change.
+    expert sees averages of every image, and there is no decision to change.
     """
     routers = routers_of(model)
     if not routers:
@@ -116,7 +117,7 @@ def pairs_of(num_experts: int, seed: int) -> list[tuple[int, int]]:
 
 
 def effect_of(target: Whole, before: Whole, after: Whole, num_classes: int) -> Effect:
-    """The effect of a change from answered classes [B] before and after it."""
+    """The effect of a change from predicted classes [B] before and after it."""
     was_right, is_right = before == target, after == target
     lost, gained = int((was_right & ~is_right).sum()), int((is_right & ~was_right).sum())
     images = np.bincount(target, minlength=num_classes)

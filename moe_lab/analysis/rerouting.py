@@ -1,4 +1,4 @@
-"""What a trained model answers when the weights of one of its routers are changed."""
+"""What a trained model predicts when the weights of one of its routers are changed."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ def routers_of(model: nn.Module) -> dict[str, Router | ExpertOutputRouter]:
 
 
 class Rerouted(Protocol):
-    """Gives the routing of a split as it is, and the answers under any change of it."""
+    """Gives the routing of a split as it is, and the predictions under any change of it."""
 
     def routings(self) -> list[Routing]:
         """One for each call of the router, with the images that reached it."""
 
     def predict(self, change: WeightChange) -> Tensor:
-        """The answered class of each image, [B]."""
+        """The predicted class of each image, [B]."""
 
 
 def reroute(model: Model, router: Router | ExpertOutputRouter, batches: Batches) -> Rerouted:
-    """The quicker way that fits: a mixture's answers are kept, any other model is run again.
+    """The quicker way that fits: a mixture's expert outputs are kept, any other model is run again.
 
     `batches` must give the same images each time.
     """
@@ -53,16 +53,16 @@ def reroute(model: Model, router: Router | ExpertOutputRouter, batches: Batches)
 
 
 class KeptAnswers:
-    """Every expert's answer to every image, so that a change costs none but the combine rule."""
+    """Every expert's output for every image, so that a change costs none but the combine rule."""
 
     def __init__(self, mixture: Mixture, batches: Batches) -> None:
         self.mixture = mixture
-        answers: list[Tensor] = []  # [B, E, D] of each batch
+        outputs: list[Tensor] = []  # [B, E, D] of each batch
         routings: list[Routing] = []
 
-        def keep(bank: nn.Module, args: object, answer: Tensor) -> None:
-            shape = (mixture.experts.num_experts, -1, answer.shape[-1])
-            answers.append(answer.view(shape).transpose(0, 1))
+        def keep(bank: nn.Module, args: object, output: Tensor) -> None:
+            shape = (mixture.experts.num_experts, -1, output.shape[-1])
+            outputs.append(output.view(shape).transpose(0, 1))
 
         handle = mixture.experts.register_forward_hook(keep)
         try:
@@ -71,7 +71,7 @@ class KeptAnswers:
                     routings.append(mixture(images, every_expert=True).routing)
         finally:
             handle.remove()
-        self.answers, self.routing = torch.cat(answers), joined(routings)
+        self.outputs, self.routing = torch.cat(outputs), joined(routings)
 
     def routings(self) -> list[Routing]:
         return [self.routing]
@@ -79,7 +79,7 @@ class KeptAnswers:
     def predict(self, change: WeightChange) -> Tensor:
         with evaluating(self.mixture):
             plan = Plan.from_weights(change(self.routing, 0, 0))
-            log_probs: Tensor = self.mixture.combine(self.answers[plan.row, plan.expert], plan)
+            log_probs: Tensor = self.mixture.combine(self.outputs[plan.row, plan.expert], plan)
         return log_probs.argmax(-1)
 
 
@@ -116,7 +116,7 @@ def changed(router: nn.Module, change: WeightChange, seen: list[int]) -> Iterato
     """Within, what the router hands over on one batch has the changed weights; `seen` counts the
     images of each call.
 
-    A hook on the router's answer: the router and its weights stay untouched, and the model finds
+    A hook on the router's output: the router and its weights stay untouched, and the model finds
     the same kind of router in the same place.
     """
     call = 0

@@ -37,7 +37,7 @@ def busiest_experts(name: str, records: Records, probes: RouterProbes | None) ->
     table.add_column("right", justify="right")
     if records.expert_log_probs is not None:
         table.add_column("alone", justify="right")
-        meanings.append("alone: accuracy of its own answers on all images, in %")
+        meanings.append("alone: accuracy of its own predictions on all images, in %")
     if probes is not None:
         table.add_column("without", justify="right")
         table.add_column("hurts")
@@ -68,8 +68,8 @@ def expert_lines(
         line = [str(expert), f"{images:,}", in_percent(share[expert]), classes_of(own, records)]
         line.append(in_percent(right) if images >= LEAST_IMAGES else "")
         if records.expert_log_probs is not None:
-            answers = records.expert_log_probs[:, expert].argmax(-1)
-            line.append(in_percent(float((answers == records.target).mean())))
+            predictions = records.expert_log_probs[:, expert].argmax(-1)
+            line.append(in_percent(float((predictions == records.target).mean())))
         if probes is not None:
             effect = probes.knock_out[expert]
             star = " *" if effect.p_value < SURE else ""
@@ -101,8 +101,8 @@ def worst_class(effect: Effect, records: Records) -> str:
 
 def probe_table(name: str, probes: RouterProbes) -> Table:
     """A line for each kind of change to a router."""
-    table = Table(title=f"{name}: answers under a changed routing", title_justify="left")
-    table.caption = "moved: answers that change; lost, gained: right answers less and more"
+    table = Table(title=f"{name}: predictions under a changed routing", title_justify="left")
+    table.caption = "moved: predictions that change; lost, gained: correct ones less and more"
     table.caption_justify = "left"
     table.add_column("change")
     for heading in ("accuracy %", "points", "moved", "lost", "gained", "p"):
@@ -157,7 +157,7 @@ def probe_verdict(probes: RouterProbes) -> str:
     return (
         f"Who is asked {does}: with the routing of other images, accuracy changes by "
         f"{points(change)} points. Experts that are missed: {', '.join(needed) or 'none'}; experts "
-        f"without which no answer moves: {', '.join(unmoved) or 'none'}."
+        f"without which no prediction moves: {', '.join(unmoved) or 'none'}."
     )
 
 

@@ -1,4 +1,4 @@
-"""A mixture whose every answer is known beforehand."""
+"""A mixture whose every prediction is known beforehand."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Scores(Gate):
 
 
 class Constant(ExpertBank):
-    """Expert e answers `classes[e]`, whatever it sees."""
+    """Expert e predicts `classes[e]`, whatever it sees."""
 
     def __init__(self, classes: list[int]) -> None:
         super().__init__(len(classes), E, C)

@@ -60,7 +60,7 @@ def test_a_swap_answers_for_the_other_expert() -> None:
     assert set(probes.swap) == {(0, 1), (0, 2), (1, 2)}
     assert probes.swap[0, 1].change_by_class == [-1, -1, 0]
     assert probes.swap[1, 2].changed_predictions == 3
-    # Experts that answer each other's class: the swap puts them right.
+    # Experts that predict each other's class: the swap puts them right.
     wrong = probed(constant_mixture([1, 0, 2])).swap[0, 1]
     assert (wrong.accuracy_before, wrong.accuracy_after) == (pytest.approx(1 / 6), 1)
     assert (wrong.lost, wrong.gained) == (0, 5)
@@ -68,7 +68,7 @@ def test_a_swap_answers_for_the_other_expert() -> None:
 
 def test_frozen_routing_gives_all_images_the_same_answer() -> None:
     effect = probed(constant_mixture([0, 1, 2])).freeze
-    # Top-1 keeps the probability: mean weights 2.1, 1.2 and 0.7 over 6, so everybody answers 0.
+    # Top-1 keeps the probability: mean weights 2.1, 1.2 and 0.7 over 6, so everybody predicts 0.
     assert effect.accuracy_after == pytest.approx(3 / 6)
     assert effect.change_by_class == [0, -1, -1]
 
@@ -177,4 +177,4 @@ def test_the_verdict_names_experts_that_are_missed_and_a_router_that_does_not_ma
     assert "Experts that are missed: 0, 1, 2;" in said
     alike = probe_verdict(probe(constant_mixture([0, 0, 0]), [(images, target)], C)["router"])
     assert "makes no difference" in alike
-    assert "no answer moves: 0, 1, 2." in alike
+    assert "no prediction moves: 0, 1, 2." in alike

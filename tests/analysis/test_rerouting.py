@@ -115,7 +115,7 @@ def test_a_model_that_thinks_one_step_is_its_mixture_and_one_that_thinks_on_is_r
 
 
 class Two(Model):
-    """Two mixtures whose answers are averaged."""
+    """Two mixtures whose predictions are averaged."""
 
     def __init__(self, one: Mixture, other: Mixture) -> None:
         super().__init__()

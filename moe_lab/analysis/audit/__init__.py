@@ -10,13 +10,13 @@ from dataclasses import dataclass
 
 import torch
 
-from moe_lab.analysis.audit.answers import (
-    answers_are_distributions,
+from moe_lab.analysis.audit.predictions import (
     evaluation_ignores_batch_mates,
     evaluation_is_deterministic,
     everything_learns,
     finite_in_every_precision,
     labels_cannot_reach_predictions,
+    predictions_are_distributions,
 )
 from moe_lab.analysis.audit.routing import unused_experts_cost_nothing, weights_keep_their_promise
 from moe_lab.analysis.audit.subject import Finding, Subject, compose_subject, fill_in_statistics
@@ -37,7 +37,7 @@ CHECKS: dict[str, Callable[[Subject], Finding]] = {
     "labels cannot reach predictions": labels_cannot_reach_predictions,
     "evaluation ignores batch mates": evaluation_ignores_batch_mates,
     "noise is off in evaluation": evaluation_is_deterministic,
-    "answers are distributions": answers_are_distributions,
+    "predictions are distributions": predictions_are_distributions,
     "every expert and the router learn": everything_learns,
     "unused experts are not computed": unused_experts_cost_nothing,
     "weights sum to what the router promises": weights_keep_their_promise,

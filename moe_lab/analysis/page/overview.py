@@ -81,11 +81,17 @@ def result_table(record: Record) -> Table:
     """Every number of the summary."""
     columns = [Column("value", is_number=False), Column("result"), Column("meaning", "", False)]
     rows = [
-        [words(key), Cell(spell_number(value), float(value)), words(known.meaning if (known := find(key)) else "")]
+        [words(key), Cell(spell_number(value), float(value)), words(meaning_of(key))]
         for key, value in record.summary.items()
         if isinstance(value, float | int) and not isinstance(value, bool)
     ]
     return Table("Every result", columns, rows)
+
+
+def meaning_of(key: str) -> str:
+    """What a number of the summary says; nothing where no entry of the registry describes it."""
+    known = find(key)
+    return known.meaning if known else ""
 
 
 def settings_table(caption: str, settings: list[Setting], compared: bool) -> Table:

@@ -12,7 +12,7 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from moe_lab.analysis.page import overview, routing
-from moe_lab.analysis.page.answers import answer_parts
+from moe_lab.analysis.page.class_tables import class_tables
 from moe_lab.analysis.page.curves import training_charts
 from moe_lab.analysis.page.figures import embedded_figures
 from moe_lab.analysis.page.health import health_part
@@ -83,7 +83,7 @@ def content(record: Record) -> dict[str, Any]:
         "curves": curves,
         "more_curves": more_curves,
         "layers": layer_parts(record),
-        "answers": answer_parts(record.tables, record.class_names),
+        "predictions": class_tables(record.tables, record.class_names),
         "passes": pass_table(record.tables),
         "health": health_part(record.health),
         "figures": embedded_figures(record.path, record.plots),

@@ -1,4 +1,4 @@
-"""What each pass of a model that answers several times is good for."""
+"""What each pass of a model of several passes is good for."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 from moe_lab.analysis.page.html_table import Cell, Column, Table, number, share
 
 PASS_COLUMNS = (
-    Column("accuracy", "share of images answered rightly after the pass"),
+    Column("accuracy", "share of images classified correctly after the pass"),
     Column("confidence", "mean largest probability after the pass"),
-    Column("agreement", "share of images answered as in the pass before"),
+    Column("agreement", "share of images with the same prediction as in the pass before"),
     Column("repaired", "share of images that the pass put right"),
     Column("broken", "share of images that the pass put wrong"),
     Column("modulation norm", "root mean square of what the pass added"),
@@ -19,7 +19,7 @@ CHANGES = ("agreement", "repaired", "broken")  # not defined for the first pass
 
 
 def pass_table(tables: Mapping[str, Any]) -> Table | None:
-    """A row a pass; None for models that answer once."""
+    """A row a pass; None for models of one pass."""
     passes = tables.get("passes")
     if not passes:
         return None

@@ -89,7 +89,7 @@ def accuracy_sentence(
 
 
 def passes_sentence(summary: Mapping[str, Any]) -> Iterator[str]:
-    """What answering again was good for, of a model that does."""
+    """What a further pass was good for, of a model that has several."""
     accuracies = pass_accuracies(summary)
     if len(accuracies) > 1:
         first, last = accuracies[0], accuracies[-1]

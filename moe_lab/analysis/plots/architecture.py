@@ -69,7 +69,7 @@ def architecture(model: Model) -> Figure:
 
 
 def draw_flow(axes: Axes, flow: list[list[Box]], centre: float) -> None:
-    """The boxes in columns from images to answer, with arrows between neighbours."""
+    """The boxes in columns from images to prediction, with arrows between neighbours."""
     x, ends = 0.9, [(0.75, centre)]
     axes.text(0.05, centre, "images\n[B, ...]", va="center", fontsize=9)
     for column in flow:

@@ -8,7 +8,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from moe_lab.analysis.plots.answers import draw_confusion
+from moe_lab.analysis.plots.confusion import draw_confusion
 from moe_lab.analysis.plots.style import MUTED, PALETTE, expert_names, heat_map, panels, styled
 
 

@@ -37,7 +37,7 @@ def expert_classes(records: Records, layer: LayerRecords) -> Figure:
     axes[1].set_title("Share of a class's weight")
     accuracy = np.where(counts >= LEAST_IMAGES, expert_class_accuracy(layer, records), np.nan)
     heat_map(axes[2], accuracy, experts, names, "accuracy", cmap="cividis", limits=(0, 1))
-    axes[2].set_title(f"Accuracy of the answer, expert first, {LEAST_IMAGES} images or more")
+    axes[2].set_title(f"Accuracy where the expert is first, {LEAST_IMAGES} images or more")
     for panel in axes:
         panel.set(xlabel="true class", ylabel="expert")
     return figure

@@ -23,7 +23,7 @@ def training_curves(rows: Rows) -> Figure:
     draw(axes[0], rows, {"train_epoch_loss": "training, all terms", "val_loss": "validation"})
     axes[0].set(title="Loss", ylabel="loss (nats)")
     draw(axes[1], rows, {"train_accuracy": "training", "val_accuracy": "validation"})
-    axes[1].set(title="Accuracy", ylabel="share of images answered right")
+    axes[1].set(title="Accuracy", ylabel="share of images classified correctly")
     if terms:
         draw(axes[2], rows, {f"train_{name}": name for name in terms}, marker="")
         axes[2].set(title="Loss terms, unweighted", ylabel="value of the term")

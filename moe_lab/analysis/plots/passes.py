@@ -1,4 +1,4 @@
-"""Models that answer several times: what each pass changes, and how many passes images take."""
+"""Models of several passes: what each pass changes, and how many passes images take."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ NUM_CHOSEN, NUM_CLASSES_SHOWN = 4, 3
 
 @styled
 def passes(records: Records) -> Figure:
-    """Accuracy by pass, share of answers that a pass changed, and the norm of the modulation."""
+    """Accuracy by pass, share of predictions that a pass changed, and norm of the modulation."""
     assert records.pass_log_probs is not None
-    answers = records.pass_log_probs.argmax(2)  # [T, B]
-    numbers = np.arange(1, len(answers) + 1)
+    predictions = records.pass_log_probs.argmax(2)  # [T, B]
+    numbers = np.arange(1, len(predictions) + 1)
     norm = records.modulation_norm
     figure, axes = panels("What the passes do", columns=2 if norm is None else 3, width=3.8)
-    accuracy = (answers == records.target).mean(1)
+    accuracy = (predictions == records.target).mean(1)
     axes[0].plot(numbers, accuracy, "o-", color=PALETTE[0])
     for number, value in zip(numbers, accuracy, strict=True):
         axes[0].annotate(
@@ -33,17 +33,17 @@ def passes(records: Records) -> Figure:
             fontsize=7, bbox={"facecolor": "white", "linewidth": 0, "pad": 0.5},
         )  # fmt: skip
     axes[0].margins(0.14, 0.2)
-    axes[0].set(title="Accuracy", ylabel="share of images answered right")
-    changed = (answers[1:] != answers[:-1]).mean(1)
+    axes[0].set(title="Accuracy", ylabel="share of images classified correctly")
+    changed = (predictions[1:] != predictions[:-1]).mean(1)
     axes[1].bar(numbers[1:], changed, color=PALETTE[1], width=0.6)
-    axes[1].set(title="Answers changed by the pass", ylabel="share of images")
+    axes[1].set(title="Predictions changed by the pass", ylabel="share of images")
     if norm is not None:
         low, middle, high = np.quantile(norm, [0.25, 0.5, 0.75], axis=1)
         axes[2].fill_between(numbers, low, high, color=PALETTE[2], alpha=0.25, linewidth=0)
         axes[2].plot(numbers, middle, "o-", color=PALETTE[2])
         axes[2].set(title="Modulation: median and quartiles", ylabel="root mean square added")
     for panel in axes:
-        panel.set(xlabel="pass", xlim=(0.5, len(answers) + 0.5))
+        panel.set(xlabel="pass", xlim=(0.5, len(predictions) + 0.5))
         panel.xaxis.set_major_locator(MaxNLocator(integer=True))
         panel.grid(True, axis="y")
     return figure
@@ -51,7 +51,7 @@ def passes(records: Records) -> Figure:
 
 @styled
 def pass_probabilities(records: Records, images: Pixels | None = None) -> Figure:
-    """Class probabilities by pass of the images whose answer moved most, with their pictures."""
+    """Class probabilities by pass of the images whose prediction moved most, and their pictures."""
     assert records.pass_log_probs is not None
     probs = np.exp(records.pass_log_probs.astype(np.float64))  # [T, B, C]
     rows = moved_most(probs)
@@ -63,8 +63,8 @@ def pass_probabilities(records: Records, images: Pixels | None = None) -> Figure
         for rank, label in enumerate(np.argsort(-course.max(0), kind="stable")[:3]):
             name, look = records.class_names[label], "o-" if label == records.target[row] else "o:"
             panel.plot(numbers, course[:, label], look, color=PALETTE[rank], label=name)
-        true, answer = records.class_names[records.target[row]], records.predicted[row]
-        panel.set_title(f"image {row}: true {true}, answered {records.class_names[answer]}")
+        true, prediction = records.class_names[records.target[row]], records.predicted[row]
+        panel.set_title(f"image {row}: true {true}, predicted {records.class_names[prediction]}")
         panel.set(xlabel="pass", ylim=(-0.03, 1.35), yticks=[0, 0.25, 0.5, 0.75, 1])
         panel.xaxis.set_major_locator(MaxNLocator(integer=True))
         panel.legend(loc="upper left", ncols=NUM_CLASSES_SHOWN, columnspacing=0.8)
@@ -85,7 +85,7 @@ def moved_most(probs: NDArray[np.float64]) -> NDArray[np.int64]:
 
 @styled
 def steps_taken(records: Records) -> Figure:
-    """How many passes images took, of those answered right and wrong."""
+    """How many passes images took, of those classified right and wrong."""
     assert records.steps is not None
     figure, (panel,) = panels("Passes taken by an image", columns=1, width=5.4)
     right, wrong = records.steps[records.correct], records.steps[~records.correct]
@@ -98,7 +98,7 @@ def steps_taken(records: Records) -> Figure:
     for values, name, look in zip((right, wrong), ("right", "wrong"), looks, strict=True):
         if len(values):
             share = np.full(len(values), 1 / len(values))
-            label = f"answered {name}, mean {values.mean():.2f}"
+            label = f"classified {name}, mean {values.mean():.2f}"
             panel.hist(values, bins, weights=share, label=label, **look)
     panel.set(xlabel="passes (a remainder counts in part)", ylabel="share of the group")
     panel.legend()

@@ -15,21 +15,21 @@ MOST_MISTAKES, MOST_EXPERTS, IMAGES_PER_EXPERT = 24, 16, 10
 
 @styled
 def misclassified(records: Records, images: Pixels) -> Figure:
-    """The mistakes the model was surest of: true class, answer, first expert with its weight."""
+    """The mistakes the model was surest of: true and predicted class, first expert, its weight."""
     wrong = np.flatnonzero(~records.correct)
     sure = wrong[np.argsort(-records.log_probs[wrong].max(1), kind="stable")][:MOST_MISTAKES]
     columns = min(8, max(1, len(sure)))
     rows = max(1, -(-len(sure) // columns))
-    title = f"{len(sure)} of {len(wrong):,} mistakes, the surest first: true → answered"
+    title = f"{len(sure)} of {len(wrong):,} mistakes, the surest first: true → predicted"
     figure, axes = panels(title, columns, rows, width=1.25, height=1.65)
     for panel in axes:
         panel.set_axis_off()
     for panel, row in zip(axes, sure, strict=False):
         show_picture(panel, images[row])
         names = records.class_names
-        true, answered = names[records.target[row]], names[records.predicted[row]]
+        true, predicted = names[records.target[row]], names[records.predicted[row]]
         who = [asked(layer, int(row)) for layer in records.layers.values()]
-        panel.set_title("\n".join([f"{true} → {answered}", *who]), fontsize=7, loc="center")
+        panel.set_title("\n".join([f"{true} → {predicted}", *who]), fontsize=7, loc="center")
     figure.set_size_inches(max(6.0, figure.get_figwidth()), figure.get_figheight())
     return figure
 

@@ -1,4 +1,4 @@
-"""Two-dimensional toy data: what is answered, and who answers, at every point of the square."""
+"""Two-dimensional toy data: what is predicted, and by which expert, all over the square."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MOST_DRAWN = 1000
 
 
 def square_records(classifier: Classifier, class_names: Sequence[str]) -> Records:
-    """The answers of a classifier of toy2d on SIDE x SIDE points, rows from bottom to top.
+    """The predictions of a classifier of toy2d on SIDE x SIDE points, rows from bottom to top.
 
     `target` is all zeros: the points have no true class.
     """
@@ -50,7 +50,7 @@ def square() -> Tensor:
 
 @styled
 def decision_regions(toy: Records, points: Pixels, target: Whole) -> Figure:
-    """Answered class, paler where the model is unsure, and first expert of each layer.
+    """Predicted class, paler where the model is unsure, and first expert of each layer.
 
     `toy` comes from `square_records`; points are uint8 [B, 1, 1, 2] with their true class [B].
     """
@@ -64,7 +64,7 @@ def decision_regions(toy: Records, points: Pixels, target: Whole) -> Figure:
     floor = 1 / len(toy.class_names)
     certain = (confidence - floor) / max(1e-9, 1 - floor)
     paint(axes[0], toy.predicted, certain, toy.class_names, "class")
-    axes[0].set_title("Answer (pale: unsure) and test points")
+    axes[0].set_title("Prediction (pale: unsure) and test points")
     for panel, (name, layer) in zip(axes[1:], toy.layers.items(), strict=True):
         share = layer.weights.max(1) / np.maximum(layer.weights.sum(1), 1e-20)
         paint(panel, first_choice(layer), share, expert_names(layer.num_experts), "expert")

@@ -81,7 +81,7 @@ def column(page: Any, caption: str, number: int) -> list[str]:
 
 def test_it_is_shown_without_a_word_on_the_console_or_a_request(page: Any, report: Path) -> None:
     headings = page.locator("h2").all_text_contents()
-    assert headings == ["What was set", "Training", "Health", "Router", "Answers", "Record"]
+    assert headings == ["What was set", "Training", "Health", "Router", "Predictions", "Record"]
     assert page.locator("#verdict").text_content().startswith("It is right on 85.0")
     assert page.locator(".chart svg path").count() >= 2
     assert page.heard == []

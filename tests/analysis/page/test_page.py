@@ -61,7 +61,7 @@ def test_a_full_run_has_all_its_sections(tmp_path: Path) -> None:
     health = [{"step": 5, "layer": "router", "share": [0.2, 0.8], "advice": ["wake expert 0 up"],
                "alarm": None}]  # fmt: skip
     page = page_of(tmp_path, DENSE | ROUTING, TABLES, metrics=metrics, health=health)
-    sections = ["What was set", "Training", "Health", "Router", "Answers", "Record"]
+    sections = ["What was set", "Training", "Health", "Router", "Predictions", "Record"]
     assert [h for h in page.headings if h] == ["by_hand", *sections]
     assert "85.00 %" in page.texts
     assert "wake expert 0 up" in page.texts
@@ -72,7 +72,7 @@ def test_a_full_run_has_all_its_sections(tmp_path: Path) -> None:
 def test_a_run_without_router_or_result_has_a_page_too(tmp_path: Path, summary: Any) -> None:
     page = page_of(tmp_path, summary)
     assert "Router" not in page.headings
-    assert "Answers" not in page.headings
+    assert "Predictions" not in page.headings
     assert (summary or {"status": "unfinished"})["status"] in page.texts
 
 
@@ -155,7 +155,7 @@ def test_a_trained_run_can_be_reported(
     assert main([f"run={run}"]) == 0
     assert capsys.readouterr().out.endswith(f"report: {run / 'report.html'}\n")
     page = Page((run / "report.html").read_text(encoding="utf-8"))
-    assert {"Training", "Router", "Answers", "Record"} <= set(page.headings)
+    assert {"Training", "Router", "Predictions", "Record"} <= set(page.headings)
     assert "expert.hidden" in page.texts
 
 

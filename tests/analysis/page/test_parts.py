@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import precision_recall_fscore_support
 
-from moe_lab.analysis.page.answers import class_table, confusion_map, confusion_table
 from moe_lab.analysis.page.chart import decimated, line_chart
+from moe_lab.analysis.page.class_tables import class_table, confusion_map, confusion_table
 from moe_lab.analysis.page.curves import training_charts
 from moe_lab.analysis.page.health import health_part
 from moe_lab.analysis.page.html_table import spell_number

@@ -6,7 +6,7 @@ import numpy as np
 
 from moe_lab.analysis.collected import LayerRecords, Records
 
-# Four images of classes 0, 0, 1, 1; the third is answered wrong; the last has no expert.
+# Four images of classes 0, 0, 1, 1; the third is classified wrong; the last has no expert.
 WEIGHTS = np.array(
     [[0.75, 0.25, 0, 0], [0, 1, 0, 0], [0, 0.5, 0, 1.5], [0, 0, 0, 0]], dtype=np.float32
 )

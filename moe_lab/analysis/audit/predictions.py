@@ -17,14 +17,14 @@ TOLERANCE = 2e-4  # float32 sums in another order, several layers deep
 
 def labels_cannot_reach_predictions(subject: Subject) -> Finding:
     """forward takes images only, and a training step with other labels starts from the same
-    answer.
+    prediction.
     """
     taken = set(inspect.signature(type(subject.model).forward).parameters)
     if taken != {"self", "images", "every_expert"}:
         return False, f"forward also takes {sorted(taken - {'self', 'images', 'every_expert'})}"
     before = subject.evaluate(subject.images)
     kept = {name: value.clone() for name, value in subject.model.state_dict().items()}
-    answers = []
+    predictions = []
     for target in (subject.target, subject.target.flip(0)):
         torch.manual_seed(1)
         subject.model.load_state_dict(kept)
@@ -32,22 +32,25 @@ def labels_cannot_reach_predictions(subject: Subject) -> Finding:
         needs_every = subject.objective.needs_every_expert
         output = subject.model.teach(subject.images, target, every_expert=needs_every)
         subject.objective(output, target)
-        answers.append(output.log_probs.detach())
+        predictions.append(output.log_probs.detach())
     taught = subject.model.is_taught()
-    same = taught or torch.equal(answers[0], answers[1])
+    same = taught or torch.equal(predictions[0], predictions[1])
     subject.model.load_state_dict(kept)
     same = same and torch.equal(subject.evaluate(subject.images), before)
     if taught and same:
         return True, "labels teach in training; forward never sees one"
-    return same, "the same answer whatever the labels" if same else "the answer moved with them"
+    return (
+        same,
+        "the same prediction whatever the labels" if same else "the prediction moved with them",
+    )
 
 
 def evaluation_ignores_batch_mates(subject: Subject) -> Finding:
-    """An image gets the same answer alone as in a batch."""
+    """An image gets the same prediction alone as in a batch."""
     few = subject.images[:12]
     whole = subject.evaluate(few)
     alone = torch.cat([subject.evaluate(image[None]) for image in few])
-    # Where a choice hangs on the last bit, either answer is right: at most one image may differ.
+    # Where a choice hangs on the last bit, either is right: at most one image may differ.
     gap = (whole.exp() - alone.exp()).abs().amax(-1)
     moved = int((gap > TOLERANCE).sum())
     return moved <= 1, f"largest difference {gap.max():.1e}, {moved} of {len(few)} images moved"
@@ -60,7 +63,7 @@ def evaluation_is_deterministic(subject: Subject) -> Finding:
     return same, "twice the same to the last bit" if same else "two evaluations differ"
 
 
-def answers_are_distributions(subject: Subject) -> Finding:
+def predictions_are_distributions(subject: Subject) -> Finding:
     """Each row of log_probs sums to 1."""
     total = subject.evaluate(subject.images).exp().sum(-1)
     worst = float((total - 1).abs().max())
@@ -92,7 +95,7 @@ def everything_learns(subject: Subject) -> Finding:
 
 
 def finite_in_every_precision(subject: Subject) -> Finding:
-    """Answers, loss and gradients are finite in float32 and in bfloat16."""
+    """Predictions, loss and gradients are finite in float32 and in bfloat16."""
     device = subject.images.device.type
     problems = []
     for name, enabled in (("float32", False), ("bfloat16", True)):

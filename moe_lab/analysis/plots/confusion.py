@@ -1,4 +1,4 @@
-"""How good the answers are: what is taken for what, and whether confidence can be believed."""
+"""How good the predictions are: what is taken for what, and whether confidence can be believed."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def reliability(records: Records) -> Figure:
         label="at its mean confidence",
     )
     bars.plot([0, 1], [0, 1], color=MUTED, linestyle="--", linewidth=1, label="calibrated")
-    bars.set(ylabel="share answered right", xlim=(0, 1), ylim=(0, 1.02))
+    bars.set(ylabel="share classified correctly", xlim=(0, 1), ylim=(0, 1.02))
     bars.legend(loc="upper left")
     count.bar(edges[:-1], images, color=PALETTE[5], **look)
     count.set(xlabel="confidence: largest class probability", ylabel="images (log)", xlim=(0, 1))

@@ -1,4 +1,4 @@
-"""How right the answers are, class by class, from the confusion matrix."""
+"""How right the predictions are, class by class, from the confusion matrix."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ MOST_CONFUSIONS = 12
 
 
 @dataclass(frozen=True)
-class AnswerParts:
-    """What the page shows of the answers to the test images."""
+class ClassTables:
+    """What the page shows of the predictions to the test images."""
 
     classes: Table
     others: Sequence[Table]
     heat_map: HeatMap | None
 
 
-def answer_parts(tables: Mapping[str, Any], names: Sequence[str]) -> AnswerParts | None:
+def class_tables(tables: Mapping[str, Any], names: Sequence[str]) -> ClassTables | None:
     """Classes, mistakes, confusion and calibration; None where no test was recorded."""
     if not tables.get("confusion"):
         return None
@@ -32,27 +32,27 @@ def answer_parts(tables: Mapping[str, Any], names: Sequence[str]) -> AnswerParts
     others = [confusion_table(confusion, names)]
     if tables.get("calibration"):
         others.append(calibration_table(tables["calibration"]))
-    return AnswerParts(class_table(confusion, names), others, confusion_map(confusion, names))
+    return ClassTables(class_table(confusion, names), others, confusion_map(confusion, names))
 
 
 def class_table(confusion: NDArray[np.int64], names: Sequence[str]) -> Table:
     """Precision, recall and F1 of each class; rows of the confusion [C, C] are true classes."""
-    right, true, answered = np.diag(confusion), confusion.sum(1), confusion.sum(0)
+    right, true, predicted = np.diag(confusion), confusion.sum(1), confusion.sum(0)
     rows = [
         [
             words(name),
             number(int(true[c]), ",d"),
-            number(int(answered[c]), ",d"),
-            share(over(right[c], answered[c]), over(right[c], answered[c])),
+            number(int(predicted[c]), ",d"),
+            share(over(right[c], predicted[c]), over(right[c], predicted[c])),
             share(over(right[c], true[c]), over(right[c], true[c])),
-            share(over(2 * right[c], true[c] + answered[c])),
+            share(over(2 * right[c], true[c] + predicted[c])),
         ]
         for c, name in enumerate(names)
     ]
     columns = [
         Column("class", is_number=all(name.isdigit() for name in names)),
         Column("images", "test images of this class"),
-        Column("answered", "test images that were given this class"),
+        Column("predicted", "test images that were given this class"),
         Column("precision", "of the images given this class, those that are of it"),
         Column("recall", "of the images of this class, those that were given it"),
         Column("F1", "harmonic mean of precision and recall"),
@@ -61,16 +61,16 @@ def class_table(confusion: NDArray[np.int64], names: Sequence[str]) -> Table:
 
 
 def confusion_table(confusion: NDArray[np.int64], names: Sequence[str]) -> Table:
-    """The commonest wrong answers."""
+    """The commonest mistakes."""
     wrong = confusion - np.diag(np.diag(confusion))
     true = confusion.sum(1)
     order = np.argsort(-wrong, axis=None, kind="stable")[:MOST_CONFUSIONS]
     rows: list[list[Cell]] = []
-    for y, answer in zip(*np.unravel_index(order, wrong.shape), strict=True):
-        if wrong[y, answer] > 0:
-            count = int(wrong[y, answer])
+    for y, given in zip(*np.unravel_index(order, wrong.shape), strict=True):
+        if wrong[y, given] > 0:
+            count = int(wrong[y, given])
             part = over(count, true[y])
-            rows.append([words(names[y]), words(names[answer]), number(count, ",d"), share(part)])
+            rows.append([words(names[y]), words(names[given]), number(count, ",d"), share(part)])
     columns = [
         Column("class", is_number=False),
         Column("taken for", is_number=False),
@@ -89,7 +89,7 @@ def confusion_map(confusion: NDArray[np.int64], names: Sequence[str]) -> HeatMap
         "Confusion",
         "Images of each true class by the class they were given; coloured by share of the row.",
         "true class",
-        "answered class",
+        "predicted class",
         names,
         names,
         shares.tolist(),
@@ -107,7 +107,7 @@ def calibration_table(bins: Mapping[str, Sequence[float]]) -> Table:
         if images > 0
     ]
     columns = [
-        Column("confidence", "mean probability of the given answers of a bin"),
+        Column("confidence", "mean probability of the predicted classes of a bin"),
         Column("accuracy", "share of them that are right"),
         Column("gap", "below 0: too sure of itself"),
         Column("images"),

@@ -7,7 +7,7 @@ import pytest
 from torch import tensor
 from torchmetrics.classification import MulticlassCalibrationError
 
-from moe_lab.analysis.plots.answers import confusion, reliability
+from moe_lab.analysis.plots.confusion import confusion, reliability
 from moe_lab.analysis.plots.passes import moved_most, pass_probabilities, passes, steps_taken
 from moe_lab.analysis.plots.pictures import are_pictures, misclassified, top_images
 from tests.analysis.plots.made_up import four_images, many_images
@@ -64,14 +64,14 @@ def test_the_images_that_moved_most_come_first_with_their_probabilities() -> Non
     figure = pass_probabilities(four_images(pass_log_probs=PASSES), IMAGES)
     line = {line.get_label(): line.get_ydata() for line in figure.axes[0].get_lines()}
     assert line["cat"].tolist() == pytest.approx([0.2, 0.8])
-    assert figure.axes[0].get_title(loc="left") == "image 1: true cat, answered cat"
+    assert figure.axes[0].get_title(loc="left") == "image 1: true cat, predicted cat"
     assert figure.axes[0].child_axes[0].images[0].get_array().tolist() == IMAGES[1, 0].tolist()
 
 
 def test_steps_are_shown_as_shares_of_the_right_and_of_the_wrong() -> None:
     (axes,) = steps_taken(four_images(steps=np.array([1, 1, 3, 2], dtype=np.float32))).axes
     labels = [text.get_text() for text in axes.get_legend().get_texts()]
-    assert labels == ["answered right, mean 1.33", "answered wrong, mean 3.00"]
+    assert labels == ["classified right, mean 1.33", "classified wrong, mean 3.00"]
     assert axes.patches[0].get_height() == pytest.approx(2 / 3)
 
 
