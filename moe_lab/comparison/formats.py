@@ -15,7 +15,7 @@ from moe_lab.analysis.plots import CostPoint, accuracy_against_cost, box_plots, 
 from moe_lab.comparison.measure import Measure
 from moe_lab.comparison.outcome import Comparison, Row
 from moe_lab.comparison.tables import group_numbers, group_texts, pair_texts, verdict_numbers
-from moe_lab.training.run_directory import write_atomically
+from moe_lab.training.disk import write_atomically
 
 STAR = "A star marks groups that no other group beats in both this cost and the measure."
 

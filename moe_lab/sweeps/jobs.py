@@ -11,7 +11,8 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from moe_lab.config.compose import Composition
-from moe_lab.training.run_directory import NOT_ASKED, config_hash, write_atomically
+from moe_lab.training.disk import write_atomically
+from moe_lab.training.run_directory import NOT_ASKED, config_hash
 
 RECORD = "sweep.json"
 

@@ -27,7 +27,8 @@ from moe_lab.config.trust import trusting
 from moe_lab.sweeps.job_table import own_words
 from moe_lab.sweeps.jobs import Job, register_job_folder
 from moe_lab.training import console
-from moe_lab.training.status import claim, recorded_state
+from moe_lab.training.claim import claim
+from moe_lab.training.status import recorded_state
 
 if TYPE_CHECKING:
     from moe_lab.training.attempt import JobResult

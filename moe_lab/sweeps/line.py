@@ -22,6 +22,7 @@ from moe_lab.sweeps.launch_jobs import STOPPED, launch_jobs
 from moe_lab.sweeps.search.ranges import asks_for_search, with_ranges
 from moe_lab.sweeps.search.storage import holds_search
 from moe_lab.training import console
+from moe_lab.training.claim import only_here
 from moe_lab.training.ranks import is_first_process
 from moe_lab.training.status import Stopped
 
@@ -70,7 +71,7 @@ def train_alone(composition: Composition) -> int:
     request = Request(
         composition, folder, bool(config.resume), after=write_report, ending=print_ending
     )
-    with trusting(config.trust):
+    with trusting(config.trust), only_here(folder):
         return attempt(request).exit_code
 
 

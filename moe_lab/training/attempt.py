@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +24,7 @@ from moe_lab.training.ranks import is_first_process
 from moe_lab.training.resume import plain_dict, signalled
 from moe_lab.training.run import Interrupted, TrainingRun
 from moe_lab.training.run_directory import NOT_ASKED, RunDirectory
-from moe_lab.training.run_log import logged_to
+from moe_lab.training.run_log import RunLog, logged_to
 from moe_lab.training.sandbox import at_work
 
 log = logging.getLogger("moe_lab")
@@ -58,29 +59,47 @@ class JobResult:
 
 
 def attempt(request: Request) -> JobResult:
-    """Train one job; every failure ends in a message, a summary and an exit code."""
+    """Train one job; every failure ends in a message, an exit code and, once the run has begun to
+    write, a summary.
+    """
     directory = RunDirectory(request.folder)
-    summary: dict[str, Any] = {"status": "failed"}
     with at_work():
         # Gradients of images that are already learned sink below 1e-38, where a processor counts
         # in software: on MNIST that made a step up to four times slower. Zero serves as well.
         torch.set_flush_denormal(True)
         try:
             if not (request.resume and directory.config.is_file()):
-                directory.create()
-            with logged_to(directory):
-                summary, code = guarded(request, directory)
+                directory.refuse_taken()
+            with logged_to(directory) as run_log:
+                summary, code = guarded(request, directory, run_log)
         except UserError as error:
             code = 2 if isinstance(error, ConfigError) else 1
             print_error(PROGRAM, error)
-            summary = record_failure(directory, str(error))
+            summary = failure(directory, str(error))
     return JobResult(str(directory.path), code, summary)
 
 
-def guarded(request: Request, directory: RunDirectory) -> tuple[dict[str, Any], int]:
+def guarded(
+    request: Request, directory: RunDirectory, run_log: RunLog
+) -> tuple[dict[str, Any], int]:
     """Summary and exit code of the run, with every way in which it can end."""
+    holds_run = directory.config.is_file()
+    has_started = False
+
+    def start() -> None:
+        nonlocal has_started
+        directory.create()
+        run_log.open()
+        has_started = True
+
+    def failed(error: str) -> dict[str, Any]:
+        # A refusal leaves a run as it was. A job of a sweep that is nothing yet leaves its reason.
+        if has_started or (request.sweep is not None and not holds_run):
+            return record_failure(directory, error)
+        return failure(directory, error)
+
     try:
-        summary = prepare(request, directory).run()
+        summary = prepare(request, directory, start).run()
         show_ending(request, directory)
         return summary, 0
     except Interrupted as interrupted:
@@ -91,31 +110,33 @@ def guarded(request: Request, directory: RunDirectory) -> tuple[dict[str, Any], 
         log.error("%s", error)
         print_error(PROGRAM, error)
         if isinstance(error, ConfigError):  # the same words would be refused again
-            return record_failure(directory, str(error)), 2
+            return failed(str(error)), 2
         go_on(request, "once that is mended")
-        return record_failure(directory, str(error)), 1
+        return failed(str(error)), 1
     except KeyboardInterrupt:
         print("\ninterrupted before the training", flush=True)
         go_on(request)
-        return {"status": "failed"}, 130
+        return failure(directory, "interrupted"), 130
     except SystemExit as stop:
         # Whoever means to stop a sweep sends a signal: an exit is the failure of one job.
         code = signalled(stop)
         if code is not None:
-            return {"status": "failed"}, code
+            go_on(request)
+            return failure(directory, "interrupted"), code
         called = UserError(f"the job called exit({stop.code!r})")
         print_error(PROGRAM, called)
         log.exception("exit")
-        return record_failure(directory, str(called)), 1
+        return failed(str(called)), 1
     except Exception as error:
+        start()  # the traceback is kept, whatever had been written by then
         log.exception("unexpected failure")
         said = out_of_memory(error) if is_out_of_memory(error) else None
         print_error(PROGRAM, said or unexpected(error, directory))
         go_on(request, "once that is mended")
-        return record_failure(directory, str(said or f"{type(error).__name__}: {error}")), 1
+        return failed(str(said or f"{type(error).__name__}: {error}")), 1
 
 
-def prepare(request: Request, directory: RunDirectory) -> TrainingRun:
+def prepare(request: Request, directory: RunDirectory, started: Callable[[], None]) -> TrainingRun:
     """Read the data, falling back to the installed digits where the configuration allows it."""
     job, choices = request.job, dict(request.job.choices)
     if request.sweep is None:
@@ -140,7 +161,7 @@ def prepare(request: Request, directory: RunDirectory) -> TrainingRun:
         console.say("\n".join([*lines, "building the model"]))
     return TrainingRun(
         config, data, choices, resume=request.resume, examine=request.examine,
-        callbacks=request.callbacks, after=request.after,
+        callbacks=request.callbacks, after=request.after, started=started,
     )  # fmt: skip
 
 
@@ -183,16 +204,24 @@ def go_on(request: Request, when: str = "") -> None:
         console.say(f"to go on{', ' if when else ''}{when}:\n  {line}")
 
 
+def failure(directory: RunDirectory, error: str) -> dict[str, Any]:
+    """The summary of a run that failed."""
+    return {"status": "failed", "run_dir": str(directory.path), "error": error}
+
+
 def record_failure(directory: RunDirectory, error: str) -> dict[str, Any]:
-    """summary.json of a run that failed, unless the folder itself is the problem or belongs to
-    another run.
+    """summary.json of a run that failed; where it cannot be written, that is said.
+
+    A run that has failed goes on from its last checkpoint, as one that was stopped does.
     """
-    summary = {"status": "failed", "run_dir": str(directory.path), "error": error}
+    summary = failure(directory, error)
     try:
-        if not directory.summary.exists():
+        if directory.path.is_dir():
             directory.write_json(directory.summary, summary)
-    except UserError:
-        pass
+        else:
+            print(f"{directory.path} is gone, and with it what was trained", file=sys.stderr)
+    except UserError as unwritten:
+        print_error(PROGRAM, unwritten)
     return summary
 
 

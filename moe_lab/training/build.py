@@ -21,6 +21,7 @@ from moe_lab.errors import ConfigError, UserError
 from moe_lab.losses import Objective
 from moe_lab.models import Model
 from moe_lab.models.feedback import refuse_labels
+from moe_lab.training.checkpoint_files import CheckpointFiles
 from moe_lab.training.classifier import Classifier
 
 
@@ -221,6 +222,7 @@ def build_trainer(config: DictConfig, callbacks: list[Callback], loggers: list[L
             settings,
             callbacks=callbacks,
             logger=loggers,
+            plugins=[CheckpointFiles()],
             default_root_dir=config.run_dir,
             enable_progress_bar=False,  # Lightning's own: see callbacks/live_bar.py
             enable_model_summary=False,

@@ -29,6 +29,8 @@ from moe_lab.training.micro_batches import in_micro_batches
 from moe_lab.training.ranks import draw_apart
 from moe_lab.training.schedules import Plateau, Schedule
 
+MEANS = ("train_epoch_loss", "train_accuracy")  # over the images of an epoch
+
 
 class Classifier(LightningModule):
     """Images -> Output through `model`, with what is needed to train and judge it.
@@ -171,9 +173,11 @@ class Classifier(LightningModule):
         if self.trainer.is_last_batch and self.train_sums is not None:
             sums = self.trainer.strategy.reduce(self.train_sums.clone(), reduce_op="sum")
             loss_sum, correct, images = sums.tolist()
-            means = {"train_epoch_loss": loss_sum / images, "train_accuracy": correct / images}
+            means = dict(zip(MEANS, (loss_sum / images, correct / images), strict=True))
             # Already those of all processes: sync_dist would divide by a rounded mean batch size.
-            self.log_dict(means, on_step=False, on_epoch=True, batch_size=len(batch[1]))
+            # Logged in on_train_epoch_end: by itself Lightning would after the checkpoint.
+            size = len(batch[1])
+            self.log_dict(means, on_step=False, on_epoch=True, batch_size=size, logger=False)
 
     # Looked at once per epoch: a look at every step would wait for the GPU. The loss of the last
     # step is that of the weights before it, so the weights themselves are looked at as well.
@@ -182,6 +186,13 @@ class Classifier(LightningModule):
 
     def on_train_epoch_end(self) -> None:
         self._refuse_nan()  # there is not a validation after every epoch
+        seen = self.trainer.callback_metrics
+        line = {name: float(seen[name]) for name in MEANS if name in seen}
+        for logger in self.trainer.loggers:
+            # The step of the last batch, which global_step counts already.
+            logger.log_metrics(
+                {**line, "epoch": self.trainer.current_epoch}, self.trainer.global_step - 1
+            )
 
     def on_test_start(self) -> None:
         self._refuse_nan()

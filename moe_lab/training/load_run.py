@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import torch
 from omegaconf import OmegaConf
 
 from moe_lab.config.trust import trusting
 from moe_lab.errors import UserError
 from moe_lab.training.build import build_classifier
+from moe_lab.training.checkpoint_files import read_checkpoint
 from moe_lab.training.classifier import Classifier
 from moe_lab.training.run_directory import RunDirectory
 
@@ -54,23 +52,3 @@ def unfit(path: Path, why: str) -> UserError:
         f"the weights in {path} do not fit the model that config.yaml describes: {why}",
         "a run directory as training left it, of this version of moe_lab",
     )
-
-
-def read_checkpoint(path: Path) -> dict[str, Any]:
-    """The content of a checkpoint file, which holds tensors and plain containers only."""
-    if not path.is_file():
-        raise UserError(
-            f"there is no checkpoint {path}",
-            "the weights of a run that trained for at least one epoch",
-            "train again, or name another run",
-        )
-    try:
-        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, OSError, IndexError) as error:
-        first_line = str(error).strip().splitlines()[0] if str(error).strip() else "empty file"
-        raise UserError(
-            f"the checkpoint {path} cannot be read: {first_line}",
-            "a complete file written by moe_lab",
-            "use checkpoint=last or best, whichever is whole, or train again",
-        ) from None
-    return content

@@ -1,13 +1,13 @@
-"""Puts into last.ckpt what Lightning leaves out: random states, a stop that was decided, and how
-long files were.
+"""Puts into last.ckpt what Lightning leaves out: random states, a stop that was decided, and what
+the other files of the run held by then.
 
 Order and augmentation of images follow from (seed, epoch, step); dropout and router noise do not.
 """
 
 from __future__ import annotations
 
+import hashlib
 import random
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,27 +15,34 @@ import torch
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
+from moe_lab.training.run_directory import RunDirectory
+
 KEY = "moe_lab_resume"
 
 
 class Memory(Callback):
     """Saves and restores random states and a stop that was decided.
 
-    Only containers that torch.load(weights_only=True) takes. `files` are those that grow while
-    training: their sizes tell later what had been written by then.
+    Only containers that torch.load(weights_only=True) takes. The checkpoint decides what is true:
+    a run that goes on from it takes back the lines that were written later.
     """
 
-    def __init__(self, files: tuple[Path, ...] = ()) -> None:
-        self.files = files
+    def __init__(self, directory: RunDirectory) -> None:
+        self.directory = directory
         self._loaded: dict[str, Any] | None = None
 
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
+        run = self.directory
+        growing = (run.metrics, run.health)
+        held = {path.name: path.read_bytes() if path.is_file() else b"" for path in growing}
         checkpoint[KEY] = {
             "random": random_states(),
             "should_stop": bool(trainer.should_stop),
-            "sizes": {f.name: f.stat().st_size if f.is_file() else 0 for f in self.files},
+            "sizes": {name: len(content) for name, content in held.items()},
+            "sums": {name: hashlib.sha256(text).hexdigest() for name, text in held.items()},
+            "best": run.checksums.current(run.checkpoint("best")),
         }
 
     def on_load_checkpoint(

@@ -1,8 +1,15 @@
-"""How a training run goes on where an earlier one with the same configuration stopped."""
+"""How a training run goes on where an earlier one with the same configuration stopped.
+
+First it is decided, and nothing is written: a refusal leaves the folder as it was. Then the folder
+is brought to what the checkpoint knows.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import logging
+import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,47 +17,111 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from omegaconf import OmegaConf
 
 from moe_lab.config.tree import NOT_HASHED, spell
-from moe_lab.errors import ConfigError
-from moe_lab.training.load_run import read_checkpoint
-from moe_lab.training.random_states import KEY, Memory
+from moe_lab.errors import ConfigError, UserError
+from moe_lab.training.checkpoint_files import previous_of, read_checkpoint
+from moe_lab.training.checksums import digest_of
+from moe_lab.training.disk import remove_partial_files
+from moe_lab.training.random_states import KEY
+from moe_lab.training.ranks import is_first_process
 from moe_lab.training.run_directory import RunDirectory, config_hash
 from moe_lab.training.status import Stopped, clear, recorded_state
 
 log = logging.getLogger("moe_lab")
-LAST_OF_EPOCH = b'"train_epoch_loss"'
 
 
-def memory_of(directory: RunDirectory) -> Memory:
-    """The callback that makes last.ckpt hold all that is needed to go on exactly."""
-    return Memory((directory.metrics, directory.path / "health.jsonl"))
+@dataclass(frozen=True)
+class GoingOn:
+    """A checkpoint to go on from, and what it knows."""
+
+    path: Path
+    memory: dict[str, Any]
+    stopwatch: dict[str, Any]
+    epochs: int  # that are complete
 
 
-def done_before(directory: RunDirectory, asked: dict[str, Any]) -> dict[str, Any] | None:
-    """The summary of the run in a folder, if it is done; refuses one of another configuration."""
-    refuse_changed(directory, asked)
+def done_before(directory: RunDirectory) -> dict[str, Any] | None:
+    """The summary of the run in a folder, if it is done."""
     if recorded_state(directory.path).status != "done":
         return None
+    for path in [*directory.record_files(), directory.checkpoint("best")]:
+        directory.checksums.verify(path)
     print("this run is complete; nothing was done", flush=True)
     return directory.read_summary()
 
 
-def go_on_from(directory: RunDirectory) -> Path | None:
-    """The checkpoint of an interrupted run to go on from, after its last whole epoch.
+def find_checkpoint(directory: RunDirectory) -> GoingOn | None:
+    """The last whole epoch of a run, or the one before where the last cannot be read.
 
-    Without one, and after a failure, the folder is emptied for a new start.
+    None where there is no checkpoint yet, and for a trial that a search has ended. UserError where
+    there are only damaged ones: training is not begun anew without being asked to.
     """
-    last = directory.checkpoint("last")
-    failed = recorded_state(directory.path).status in ("failed", "pruned")
-    memory = None if failed else read_memory(last)
-    if memory is None:
-        clear(directory.path)
+    if recorded_state(directory.path).status == "pruned":
         return None
-    directory.summary.unlink(missing_ok=True)
-    for name, size in memory["sizes"].items():
-        cut(directory.path / name, size)
-    log.info("going on from %s", last)
-    print(f"going on from {last}", flush=True)
-    return last
+    last = directory.checkpoint("last")
+    tried = [path for path in (last, previous_of(last)) if path.is_file()]
+    for path in tried:
+        try:
+            content = read_checkpoint(path)
+            memory = content[KEY]
+            watch = content["callbacks"]["Stopwatch"]
+        except (UserError, KeyError) as error:
+            wrong = error.wrong if isinstance(error, UserError) else f"{path} holds no {error}"
+            announce(f"{wrong}; trying the checkpoint before it")
+            continue
+        find_best(directory, memory)
+        return GoingOn(path, memory, watch, int(content["epoch"]) + 1)
+    if tried:
+        raise UserError(
+            f"no checkpoint in {directory.checkpoints} can be read, and so the run cannot go on",
+            "last.ckpt or last.previous.ckpt as training wrote them",
+            f"take one from a copy, or delete {directory.path} to train from the start",
+        )
+    return None
+
+
+def find_best(directory: RunDirectory, memory: dict[str, Any]) -> Path | None:
+    """The best weights that a checkpoint knows of, which a later epoch may have replaced."""
+    best = directory.checkpoint("best")
+    wanted = memory.get("best")
+    for path in (best, previous_of(best)):
+        if wanted is not None and path.is_file() and digest_of(path) == wanted:
+            return path
+    if wanted is not None:
+        read_checkpoint(best)  # whole, of a later epoch; Damaged where it is not
+    return None
+
+
+def bring_back(directory: RunDirectory, found: GoingOn | None) -> None:
+    """Leave in a folder what the checkpoint knows of; without one, nothing but the log."""
+    if not is_first_process():
+        return
+    remove_partial_files(directory.path)
+    remove_partial_files(directory.checkpoints)
+    if found is None:
+        if directory.holds_run():
+            announce(f"no whole epoch is kept in {directory.path}: starting with the first")
+            clear(directory.path)
+        return
+    results = [directory.summary, directory.tables]
+    directory.checksums.forget([*results, directory.metrics, directory.health])
+    for path in results:
+        path.unlink(missing_ok=True)
+    for name, size in found.memory["sizes"].items():
+        cut(directory.path / name, size, found.memory.get("sums", {}).get(name))
+    last, best = directory.checkpoint("last"), directory.checkpoint("best")
+    if found.path != last and last.is_file():
+        os.replace(last, last.with_name("last.damaged"))
+    known = find_best(directory, found.memory)
+    if known is not None and known != best:
+        os.replace(known, best)
+    announce(f"going on from {found.path}")
+
+
+def announce(text: str) -> None:
+    """On the screen and in the log."""
+    if is_first_process():
+        log.info("%s", text)
+        print(text, flush=True)
 
 
 def signalled(stop: SystemExit) -> int | None:
@@ -61,27 +132,14 @@ def signalled(stop: SystemExit) -> int | None:
     return 130 if isinstance(stop.__context__, KeyboardInterrupt) else None
 
 
-def read_memory(path: Path) -> dict[str, Any] | None:
-    """What a checkpoint remembers; None where there is none, or a kill left half of one."""
-    if not path.is_file():
-        return None
-    try:
-        memory: dict[str, Any] | None = read_checkpoint(path).get(KEY)
-    except Exception:
-        log.warning("%s cannot be read; the run starts again", path, exc_info=True)
-        return None
-    return memory
-
-
-def cut(path: Path, size: int) -> None:
-    """Take back the lines written after the checkpoint, but for the last of its own epoch."""
-    if not path.is_file():
-        return
-    content = path.read_bytes()
-    after = content[size:].splitlines(keepends=True)
-    ends = [place for place, line in enumerate(after) if LAST_OF_EPOCH in line]
-    own = after[: ends[0] + 1] if ends else []
-    path.write_bytes(content[:size] + b"".join(own))
+def cut(path: Path, size: int, digest: str | None) -> None:
+    """Take back the lines that were written after the checkpoint."""
+    content = path.read_bytes() if path.is_file() else b""
+    kept = content[:size]
+    if digest is not None and hashlib.sha256(kept).hexdigest() != digest:
+        announce(f"{path} is damaged or was changed: its lines up to here are not to be relied on")
+    if len(content) > size:
+        os.truncate(path, size)
 
 
 def refuse_changed(directory: RunDirectory, asked: dict[str, Any]) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 from lightning import Callback, Trainer, seed_everything
@@ -13,7 +12,8 @@ from omegaconf import DictConfig
 
 from moe_lab.config.typed import as_list
 from moe_lab.data import ImageData
-from moe_lab.training import build, resume
+from moe_lab.training import build
+from moe_lab.training import resume as resume_from
 from moe_lab.training.callbacks import Stopwatch
 from moe_lab.training.classifier import Classifier
 from moe_lab.training.compiling import compile_model
@@ -22,6 +22,7 @@ from moe_lab.training.final_test import Examine, validation_and_test
 from moe_lab.training.load_run import load_weights
 from moe_lab.training.loggers import JSONLinesLogger
 from moe_lab.training.loggers.wandb import finish_run
+from moe_lab.training.random_states import Memory
 from moe_lab.training.ranks import is_first_process
 from moe_lab.training.resume import plain_dict
 from moe_lab.training.run_directory import RunDirectory
@@ -48,9 +49,10 @@ class TrainingRun:
     4. the best weights are validated and tested, unless a signal ended the training
     5. summary.json says what came out, tables.json what the test saw in detail
 
-    With `resume` a run that is done is left as it is, an interrupted one goes on after its last
-    epoch, one that failed or has no whole epoch starts again. `examine` is step 4. `callbacks` come
-    before those of the configuration. `after` builds the page about the folder that is left.
+    Until the model, the trainer and the place to go on from are known to be right, nothing is
+    written: `started` is called just before. With `resume` a run that is done is left as it is, any
+    other goes on after its last whole epoch. `examine` is step 4. `callbacks` come before those of
+    the configuration. `after` builds the page about the folder that is left.
     """
 
     def __init__(
@@ -63,11 +65,13 @@ class TrainingRun:
         examine: Examine = validation_and_test,
         callbacks: Sequence[Callback] = (),
         after: Callable[[RunDirectory], object] | None = None,
+        started: Callable[[], None] = lambda: None,
     ) -> None:
         self.config, self.data, self.choices = config, data, choices
         self.resume, self.examine, self.callbacks, self.after = resume, examine, callbacks, after
+        self.started = started
         self.directory = RunDirectory(config.run_dir)
-        self.checkpoint: Path | None = None  # to go on from
+        self.found: resume_from.GoingOn | None = None  # what to go on from
         self.stopwatch = Stopwatch()
         self.loggers: list[Any] = []
         self.plain: dict[str, Any] = {}
@@ -78,16 +82,26 @@ class TrainingRun:
         """
         build.fill_in_data(self.config, self.data)
         self.plain = plain_dict(self.config)
-        if self.resume and self.directory.config.is_file():
-            summary = resume.done_before(self.directory, self.plain)
+        goes_on = self.resume and self.directory.config.is_file()
+        if goes_on:
+            resume_from.refuse_changed(self.directory, self.plain)
+            summary = resume_from.done_before(self.directory)
             if summary is not None:
+                if not self.directory.report.is_file():  # ended while its page was written
+                    self.report()
                 return summary
-            self.checkpoint = resume.go_on_from(self.directory)
+            self.found = resume_from.find_checkpoint(self.directory)
         seed_everything(self.config.seed, verbose=False)
+        classifier, trainer = self.build()
+        self.started()
+        if self.resume:
+            resume_from.bring_back(self.directory, self.found)
+        if self.found is not None:
+            self.stopwatch.load_state_dict(self.found.stopwatch)
         self.record_start()
         exit_code = 1
         try:
-            classifier, trainer = self.build()
+            self.connect(trainer)
             stopped = self.fit(trainer, classifier)
             summary = self.summarise(stopped, trainer, classifier)
             self.report()
@@ -101,6 +115,8 @@ class TrainingRun:
 
     def record_start(self) -> None:
         self.directory.write_config(self.plain)
+        # Once: a folder that is missing later was deleted, and with it what was trained.
+        self.directory.checkpoints.mkdir(exist_ok=True)
         about = {
             "name": self.data.name,
             "copy": self.data.copy,
@@ -112,24 +128,27 @@ class TrainingRun:
         self.directory.write_json(self.directory.environment, content)
 
     def build(self) -> tuple[Classifier, Trainer]:
+        """What can be refused; nothing of it writes."""
         batches = len(self.data.loader("train"))
         length = build.training_length(self.config, batches)
         classifier = build.build_classifier(self.config, length)
         self.take_over(classifier)
+        configured = build.build_callbacks(self.config)
+        callbacks = [*self.callbacks, *configured, self.stopwatch]
+        trainer = build.build_trainer(self.config, callbacks, [])
+        # After the checkpoint callback, which Lightning moves behind all others.
+        trainer.callbacks.append(Memory(self.directory))  # type: ignore[attr-defined]
+        return classifier, trainer
+
+    def connect(self, trainer: Trainer) -> None:
+        """Give the trainer its loggers, some of which open files or a connection."""
         self.loggers = [
             JSONLinesLogger(self.directory.metrics),
             *build.build_loggers(self.config),
         ]
         for logger in self.loggers:
             logger.log_hyperparams({**self.plain, "choices": self.choices})
-        configured = build.build_callbacks(self.config)
-        callbacks = [*self.callbacks, *configured, self.stopwatch]
-        trainer = build.build_trainer(self.config, callbacks, self.loggers)
-        # After the checkpoint callback, which Lightning moves behind all others.
-        trainer.callbacks.append(resume.memory_of(self.directory))  # type: ignore[attr-defined]
-        if self.config.get("compile"):
-            compile_model(classifier.model, trainer.strategy.root_device)
-        return classifier, trainer
+        trainer.loggers = self.loggers
 
     def take_over(self, classifier: Classifier) -> None:
         """Take over weights of earlier runs and freeze what is not to learn."""
@@ -142,10 +161,13 @@ class TrainingRun:
 
     def fit(self, trainer: Trainer, classifier: Classifier) -> int:
         """0, or the exit code of the signal that ended the training."""
+        path = None if self.found is None else self.found.path
         try:
-            trainer.fit(classifier, datamodule=self.data, ckpt_path=self.checkpoint)
+            if self.config.get("compile"):
+                compile_model(classifier.model, trainer.strategy.root_device)
+            trainer.fit(classifier, datamodule=self.data, ckpt_path=path)
         except SystemExit as stop:
-            code = resume.signalled(stop)
+            code = resume_from.signalled(stop)
             if code is None:
                 raise
             return code
@@ -169,7 +191,10 @@ class TrainingRun:
             logger.log_metrics(spent, trainer.global_step)
         identity = identity_of(self.plain, self.choices, self.data)
         summary = {**ending, **identity, **measured, **spent}
+        self.directory.seal()
         self.directory.write_json(self.directory.summary, summary)
+        if ending["status"] == "done":
+            self.directory.drop_previous()
         return summary
 
     def report(self) -> None:

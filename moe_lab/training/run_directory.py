@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
-import uuid
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +13,9 @@ import yaml
 from moe_lab.config.renamed import with_present_names
 from moe_lab.config.targets import refuse_lookups
 from moe_lab.config.tree import NOT_HASHED, NOT_HASHED_IF_NULL
-from moe_lab.errors import ConfigError, UserError
+from moe_lab.errors import ConfigError
+from moe_lab.training.checksums import PREVIOUS, Checksums
+from moe_lab.training.disk import write_atomically
 from moe_lab.training.ranks import is_first_process
 
 NOT_ASKED = ("plan", "resume")  # how a job is run, not what it is
@@ -31,15 +31,18 @@ class RunDirectory:
         self.metrics = self.path / "metrics.jsonl"
         self.summary = self.path / "summary.json"
         self.tables = self.path / "tables.json"
+        self.report = self.path / "report.html"
         self.log = self.path / "train.log"
+        self.health = self.path / "health.jsonl"
         self.checkpoints = self.path / "checkpoints"
+        self.checksums = Checksums(self.path)
 
     def checkpoint(self, name: str) -> Path:
         """The file of the `best` or the `last` weights."""
         return self.checkpoints / f"{name}.ckpt"
 
     def create(self) -> None:
-        """Make the folder; ConfigError if it cannot be written or already holds a run."""
+        """Make the folder; ConfigError if it cannot be written to."""
         if not is_first_process():
             return
         try:
@@ -53,15 +56,23 @@ class RunDirectory:
                 "a folder that exists or can be made, and written to",
                 "choose another run_dir",
             ) from None
-        if self.config.exists():
+
+    def refuse_taken(self) -> None:
+        """ConfigError if the folder already holds a run."""
+        if is_first_process() and self.holds_run():
             raise ConfigError(
                 f"run_dir={self.path} already holds a run",
                 "a new or empty folder, so that no result is overwritten",
                 "choose another run_dir, or remove this one",
             )
 
+    def holds_run(self) -> bool:
+        """Whether training has left anything here that a new run would mix with."""
+        left = (self.config, self.metrics, self.checkpoints)
+        return any(path.exists() for path in left)
+
     def write_config(self, config: dict[str, Any]) -> None:
-        write_atomically(self.config, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
+        self._write(self.config, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
 
     def read_config(self) -> dict[str, Any]:
         """The resolved configuration of the run; ConfigError if this is no run directory."""
@@ -71,6 +82,7 @@ class RunDirectory:
                 "the run directory of a finished training run",
                 "see `ls outputs`, or the line `run directory` that training prints at its end",
             )
+        self.checksums.verify(self.config)
         config: dict[str, Any] = yaml.safe_load(self.config.read_text(encoding="utf-8"))
         # It was recorded resolved: what it would look up, such as a variable of the environment,
         # did not come from training.
@@ -78,8 +90,8 @@ class RunDirectory:
         return dict(with_present_names(config))
 
     def write_json(self, path: Path, content: dict[str, Any]) -> None:
-        text = json.dumps(without_nan(content), indent=2, ensure_ascii=False, allow_nan=False)
-        write_atomically(path, text + "\n")
+        """Write a file of the run's record, with its checksum."""
+        self._write(path, json_text(content))
 
     def read_summary(self) -> dict[str, Any]:
         return self._read_json(self.summary)
@@ -87,26 +99,42 @@ class RunDirectory:
     def read_environment(self) -> dict[str, Any]:
         return self._read_json(self.environment)
 
-    @staticmethod
-    def _read_json(path: Path) -> dict[str, Any]:
+    def seal(self) -> None:
+        """Keep the checksums of the files that grew while training, and grow no more."""
+        self.checksums.seal([self.metrics, self.health])
+
+    def drop_previous(self) -> None:
+        """Remove the checkpoints that were kept in case the newest could not be read."""
+        if is_first_process():
+            for path in self.checkpoints.glob(f"*{PREVIOUS}.ckpt"):
+                path.unlink()
+
+    def record_files(self) -> list[Path]:
+        """The files that say what the run was and what came out, without the weights."""
+        return [
+            self.config, self.environment, self.summary, self.tables, self.metrics, self.health
+        ]  # fmt: skip
+
+    def verify_records(self) -> None:
+        """Damaged where one of them is not as the run has written it."""
+        for path in self.record_files():
+            self.checksums.verify(path)
+
+    def _write(self, path: Path, text: str) -> None:
+        content = text.encode()
+        digest = hashlib.sha256(content).hexdigest()
+        write_atomically(path, content, before=lambda: self.checksums.expect(path, digest))
+
+    def _read_json(self, path: Path) -> dict[str, Any]:
+        self.checksums.verify(path)
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         return content
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Replace a file in one step, so that a reader never sees half of it; first process only."""
-    if not is_first_process():
-        return
-    # A name of its own: processes that share a sweep write its list at the same moment.
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.partial")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        os.replace(partial, path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise UserError(
-            f"cannot write {path}: {error.strerror}", "free space and write permission"
-        ) from None
+def json_text(content: dict[str, Any]) -> str:
+    """A file of JSON; null where a number is not finite."""
+    text = json.dumps(without_nan(content), indent=2, ensure_ascii=False, allow_nan=False)
+    return text + "\n"
 
 
 def config_hash(config: dict[str, Any]) -> str:

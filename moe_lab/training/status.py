@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from moe_lab.errors import UserError
+from moe_lab.training.claim import INNER_LOCK, is_locked
 from moe_lab.training.run_directory import RunDirectory
 
 Status = Literal["done", "pruned", "running", "interrupted", "failed", "missing"]
 STATUSES: tuple[Status, ...] = (
     "done", "pruned", "running", "interrupted", "failed", "missing",
 )  # fmt: skip
-LOCKS = ".locks"
 KEPT = "train.log"  # open while the job starts, and it tells how the attempts before ended
 
 
@@ -49,6 +46,8 @@ def recorded_state(folder: Path) -> State:
         return State("missing")
     try:
         summary = directory.read_summary()
+    except UserError as error:  # damaged
+        return State("failed", error.wrong)
     except json.JSONDecodeError:
         return State("failed", "summary.json cannot be read")
     return state_of(summary)
@@ -69,53 +68,10 @@ def state_of(summary: dict[str, Any]) -> State:
     return State("failed", reason or "no reason is recorded")
 
 
-@contextmanager
-def claim(folder: Path) -> Iterator[bool]:
-    """Hold a job while it runs; False where another process holds it already.
-
-    The system lets go of the lock when a process ends, however it ends.
-    """
-    path = lock_of(folder)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-            return
-        except OSError as error:
-            raise UserError(
-                f"{path.parent} cannot be locked: {error.strerror}",
-                "a file system with flock, so that two processes never train the same job",
-                "choose another run_dir",
-            ) from error
-        yield True
-
-
-def is_locked(folder: Path) -> bool:
-    """Whether a process holds the job in this folder."""
-    path = lock_of(folder)
-    if not path.is_file():
-        return False
-    with path.open("r") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        except OSError:  # no flock here: `claim` says so before a job starts
-            return False
-    return False
-
-
-def lock_of(folder: Path) -> Path:
-    """Beside the run directories, so that none of them holds anything but its run."""
-    return folder.parent / LOCKS / folder.name
-
-
 def clear(folder: Path) -> None:
     """Remove what an attempt left, but not its log."""
     for path in folder.iterdir() if folder.is_dir() else ():
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
-        elif path.name != KEPT:
+        elif path.name != KEPT and not path.name.startswith(INNER_LOCK):
             path.unlink()

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from moe_lab.errors import ConfigError
-from moe_lab.training.load_run import read_checkpoint
+from moe_lab.training.checkpoint_files import read_checkpoint
 from moe_lab.training.run_directory import RunDirectory
 
 StateDict = dict[str, Tensor]

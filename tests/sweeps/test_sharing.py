@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from moe_lab.training.run_directory import write_atomically
+from moe_lab.training.disk import write_atomically
 
 Summaries = Callable[[Path], dict[str, dict[str, Any]]]
 LINE = (

@@ -106,9 +106,10 @@ def test_a_run_killed_in_its_test_after_stopping_early_trains_no_further(
 
 
 @pytest.mark.slow
-def test_half_a_checkpoint_means_a_new_start(
-    train: Train, summaries: Summaries, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_with_half_a_checkpoint_the_one_before_it_is_taken(
+    train: Train, summaries: Summaries, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
     _, whole = train("-m", "seed=0", *NOISY)
     killed = whole.parent / "killed"
     with monkeypatch.context() as patch:
@@ -117,8 +118,14 @@ def test_half_a_checkpoint_means_a_new_start(
             train("-m", "seed=0", *NOISY, "run_dir=killed")
     last = killed / folder_of(killed, 0) / "checkpoints" / "last.ckpt"
     last.write_bytes(last.read_bytes()[:5000])
+    capsys.readouterr()
     assert train("-m", "seed=0", *NOISY, "run_dir=killed")[0] == 0
+    said = capsys.readouterr().out
+    assert "last.ckpt is damaged" in said
+    assert "last.previous.ckpt" in said
     assert summaries(killed) == summaries(whole)
+    folder = folder_of(whole, 0)
+    assert lines_of(killed / folder / "metrics.jsonl") == lines_of(whole / folder / "metrics.jsonl")
 
 
 def test_resume_goes_on_with_a_single_run_and_refuses_another_configuration(

@@ -13,7 +13,9 @@ import pytest
 import torch
 
 from moe_lab.errors import ConfigError, UserError
-from moe_lab.training.run_directory import RunDirectory, config_hash, without_nan, write_atomically
+from moe_lab.training import disk
+from moe_lab.training.disk import write_atomically
+from moe_lab.training.run_directory import RunDirectory, config_hash, without_nan
 from moe_lab.training.sandbox import sandbox
 
 
@@ -34,6 +36,7 @@ def test_a_failed_write_keeps_the_old_file_and_says_why(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "replace", full)
+    monkeypatch.setattr(disk, "PAUSES", (0.01,))
     with pytest.raises(UserError, match=r"cannot write .*No space left"):
         write_atomically(file, "new")
     assert file.read_text() == "old"
@@ -46,9 +49,10 @@ def test_an_unusable_or_taken_folder_is_refused(tmp_path: Path) -> None:
         RunDirectory(tmp_path / "file" / "run").create()
     taken = RunDirectory(tmp_path / "taken")
     taken.create()
+    taken.refuse_taken()
     taken.write_config({"seed": 0})
     with pytest.raises(ConfigError, match="already holds a run"):
-        taken.create()
+        taken.refuse_taken()
     with pytest.raises(ConfigError, match="holds no run"):
         RunDirectory(tmp_path / "nothing").read_config()
 

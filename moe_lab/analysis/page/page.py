@@ -22,7 +22,8 @@ from moe_lab.analysis.page.passes import pass_table
 from moe_lab.analysis.page.run_files import Record, read_record
 from moe_lab.analysis.page.verdict import verdict
 from moe_lab.config.settings import compare_settings
-from moe_lab.training.run_directory import RunDirectory, write_atomically
+from moe_lab.training.disk import write_atomically
+from moe_lab.training.run_directory import RunDirectory
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,9 @@ from moe_lab.sweeps.jobs import RECORD, Job, write_record
 from moe_lab.sweeps.launch_jobs import LAUNCHER, STOPPED, launch_elsewhere, train_in_sweep
 from moe_lab.sweeps.search.space import Space, make_space
 from moe_lab.sweeps.search.storage import NAME, begin, holds_search, open_study
+from moe_lab.training.claim import claim, is_locked
 from moe_lab.training.run_directory import RunDirectory
-from moe_lab.training.status import State, Stopped, claim, is_locked, recorded_state
+from moe_lab.training.status import State, Stopped, recorded_state
 
 if TYPE_CHECKING:
     from optuna.study import Study

@@ -27,9 +27,10 @@ from moe_lab.sweeps.studies.work_list import (
     labelled_lines,
     work_list,
 )
+from moe_lab.training.claim import claim
 from moe_lab.training.environment import describe_environment
 from moe_lab.training.sandbox import at_work
-from moe_lab.training.status import Stopped, claim
+from moe_lab.training.status import Stopped
 
 
 @dataclass(frozen=True)

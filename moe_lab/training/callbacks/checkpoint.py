@@ -20,7 +20,8 @@ def checkpoint(directory: str, monitor: str = "val_accuracy") -> list[Callback]:
     best = BestCheckpoint(
         filename="best", monitor=monitor, mode=mode, save_weights_only=True, **shared
     )
-    last = ModelCheckpoint(filename="last", monitor=None, **shared)
+    # After every epoch, validated or not: by then all of its lines are written.
+    last = ModelCheckpoint(filename="last", monitor=None, save_on_train_epoch_end=True, **shared)
     return [best, last, ConfirmWritten(Path(directory))]
 
 

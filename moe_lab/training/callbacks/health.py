@@ -12,6 +12,7 @@ from torch import Tensor
 
 from moe_lab.training.callbacks.collapse import CollapseAlarm
 from moe_lab.training.callbacks.live_bar import LiveBar
+from moe_lab.training.disk import append
 from moe_lab.training.health import LayerHealth, UsageWindow, advise, health_panel
 from moe_lab.training.run_directory import without_nan
 
@@ -81,9 +82,8 @@ class HealthMonitor(Callback):
         layers = [self._look(trainer, pl_module, layer) for layer in self._windows]
         if not trainer.is_global_zero:
             return
-        with self.file.open("a", encoding="utf-8") as file:
-            for found in layers:
-                file.write(as_line(found, trainer.global_step) + "\n")
+        lines = [as_line(found, trainer.global_step) + "\n" for found in layers]
+        append(self.file, "".join(lines))
         if self.bar is not None:
             self.bar.show(health_panel(layers, trainer.global_step))
 

@@ -9,6 +9,7 @@ from typing import Any
 from lightning.pytorch.loggers.logger import Logger, rank_zero_experiment
 from lightning.pytorch.utilities import rank_zero_only
 
+from moe_lab.training.disk import append
 from moe_lab.training.run_directory import without_nan
 
 
@@ -41,5 +42,4 @@ class JSONLinesLogger(Logger):
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
         line = json.dumps(without_nan({"step": step, **metrics}), allow_nan=False)
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
+        append(self.path, line + "\n")
