@@ -18,6 +18,8 @@ from moe_lab.analysis.plots import draw_run, save, square_records
 from moe_lab.analysis.probes import RouterProbes, as_json, probe
 from moe_lab.analysis.summary import NO_ROUTER, busiest_experts, probe_table, probe_verdict
 from moe_lab.training import console
+from moe_lab.training.disk import write_atomically
+from moe_lab.training.run_directory import json_text
 
 
 def analyze_run(request: DictConfig) -> dict[str, Any]:
@@ -47,6 +49,7 @@ def draw_figures(opened: OpenedRun, records: Records) -> dict[str, Figure]:
     """Every figure that applies, by file stem; the classifier is on its device."""
     data, classifier = opened.data, opened.classifier
     images, _ = data.prepare().parts[opened.split]
+    opened.directory.checksums.verify(opened.directory.metrics)
     is_square = data.shape == (1, 1, 2)  # points, whose two pixels are x and y
     return draw_run(
         records,
@@ -75,9 +78,9 @@ def write_analysis(
     }
     tables = opened.classifier.evaluation.tables()
     content = {**about, "metrics": values, "tables": tables}
-    opened.directory.write_json(folder / "analysis.json", content)
+    write_atomically(folder / "analysis.json", json_text(content))
     if probes is not None:
-        opened.directory.write_json(folder / "probes.json", {**about, **probes_content(probes)})
+        write_atomically(folder / "probes.json", json_text({**about, **probes_content(probes)}))
 
 
 def probes_content(probes: dict[str, RouterProbes]) -> dict[str, Any]:

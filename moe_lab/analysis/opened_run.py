@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from lightning import Trainer
@@ -15,8 +16,9 @@ from moe_lab.data.resident import ResidentLoader
 from moe_lab.errors import DataError
 from moe_lab.training import build, console
 from moe_lab.training.classifier import Classifier
+from moe_lab.training.disk import write_atomically
 from moe_lab.training.load_run import load
-from moe_lab.training.run_directory import RunDirectory
+from moe_lab.training.run_directory import RunDirectory, json_text
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ def evaluating_trainer(config: DictConfig) -> Trainer:
 
 def evaluate_run(request: DictConfig) -> dict[str, Any]:
     """Accuracy, loss and routing statistics of a run's weights; written to
-    eval_SPLIT_CHECKPOINT.json.
+    eval_SPLIT_CHECKPOINT.json in the run or in `out`.
     """
     opened = open_run(request)
     result = {
@@ -89,9 +91,11 @@ def evaluate_run(request: DictConfig) -> dict[str, Any]:
         "data_fingerprint": opened.data.fingerprint,
         **opened.measure(),
     }
-    name = f"eval_{request.split}_{request.checkpoint}.json"
-    opened.directory.write_json(opened.directory.path / name, result)
     console.print_values(f"{request.run}: {request.split}, {request.checkpoint} weights", result)
+    folder = Path(str(request.out or request.run))
+    folder.mkdir(parents=True, exist_ok=True)
+    name = f"eval_{request.split}_{request.checkpoint}.json"
+    write_atomically(folder / name, json_text(result))
     return result
 
 

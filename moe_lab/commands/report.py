@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from moe_lab.commands.eval import check_run
 from moe_lab.config.compose import Composition
 from moe_lab.config.launch import Command, CommandUsage
@@ -12,7 +14,9 @@ def report(job: Composition) -> None:
     from moe_lab.analysis.page import write_report
     from moe_lab.training.run_directory import RunDirectory
 
-    print(f"report: {write_report(RunDirectory(str(job.config.run)))}", flush=True)
+    out = job.config.out
+    folder = None if out is None else Path(str(out))
+    print(f"report: {write_report(RunDirectory(str(job.config.run)), folder)}", flush=True)
 
 
 main = Command(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,8 +50,9 @@ def predictions_of(run: Path, root: str | None = None) -> Predictions:
     found = Predictions(records.predicted, records.target)
     # Renamed when complete, so that an interruption leaves no half of a file.
     partial = path.with_name(f".partial_{FILE}")
-    np.savez_compressed(partial, predicted=found.predicted, target=found.target)
-    partial.replace(path)
+    with contextlib.suppress(OSError):  # a run that may only be read is worked out each time
+        np.savez_compressed(partial, predicted=found.predicted, target=found.target)
+        partial.replace(path)
     return found
 
 

@@ -27,7 +27,10 @@ class CannotWrite(UserError):
         if error.errno in FULL:
             expected, todo = "free space on its disk", "free some, then go on"
         elif error.errno in READ_ONLY:
-            expected, todo = "a folder that may be written to", "name another folder"
+            expected, todo = (
+                "a folder that may be written to",
+                "name another one: run_dir=FOLDER in training, out=FOLDER where a run is read",
+            )
         elif not path.parent.is_dir():
             wrong = f"{path.parent} is gone: it was deleted or moved while it was written to"
             expected, todo = "a run directory that stays where it is", "train again"

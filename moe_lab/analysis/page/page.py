@@ -35,10 +35,14 @@ class LayerPart:
     heat_maps: Sequence[HeatMap]
 
 
-def write_report(run: RunDirectory) -> Path:
-    """Build RUN/report.html from the files of a run; ConfigError if the folder holds none."""
-    path = run.path / "report.html"
-    write_atomically(path, render(read_record(run)))
+def write_report(run: RunDirectory, folder: Path | None = None) -> Path:
+    """Build report.html from the files of a run, in the run or another folder; ConfigError if
+    there is no run.
+    """
+    page = render(read_record(run))
+    path = run.report if folder is None else folder / run.report.name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, page)
     return path
 
 

@@ -44,6 +44,7 @@ class Record:
 
 def read_record(run: RunDirectory) -> Record:
     """Read what there is; ConfigError if the folder holds no run."""
+    run.verify_records()
     return Record(
         path=run.path,
         config=run.read_config(),
