@@ -6,13 +6,12 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from moe_lab.config.compose import Composition
 from moe_lab.training.disk import write_atomically
-from moe_lab.training.run_directory import NOT_ASKED, config_hash
+from moe_lab.training.run_directory import asked_hash
 
 RECORD = "sweep.json"
 
@@ -41,15 +40,6 @@ class Job:
         """What the job's words compose to; a job read from a record has not been composed."""
         assert self.composition is not None
         return self.composition
-
-
-def asked_hash(config: DictConfig) -> str:
-    """The hash of a composed configuration, whatever is known of its data."""
-    keys: Any = [key for key in config if key != "hydra"]
-    content = OmegaConf.to_container(OmegaConf.masked_copy(config, keys), resolve=True)
-    assert isinstance(content, dict)
-    plain = {str(key): value for key, value in content.items()}
-    return config_hash(plain | {key: False for key in NOT_ASKED if key in plain})
 
 
 def job_folder(*, _root_: DictConfig) -> str:

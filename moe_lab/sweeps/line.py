@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 from collections.abc import Iterator, Sequence
@@ -12,18 +11,18 @@ from typing import Any
 
 from moe_lab.config.check import check_line
 from moe_lab.config.compose import Composition
-from moe_lab.config.launch import CommandLine, check_folder, with_exit_code
+from moe_lab.config.launch import CommandLine, with_exit_code
 from moe_lab.config.trust import trusting
-from moe_lab.config.typed import from_here
+from moe_lab.config.typed import from_here, shell_line
 from moe_lab.errors import ConfigError
 from moe_lab.sweeps import job_table
 from moe_lab.sweeps.jobs import Job, write_record
 from moe_lab.sweeps.launch_jobs import STOPPED, launch_jobs
+from moe_lab.sweeps.places import check_places, run_folder, sweep_folder
 from moe_lab.sweeps.search.ranges import asks_for_search, with_ranges
 from moe_lab.sweeps.search.storage import holds_search
 from moe_lab.training import console
 from moe_lab.training.claim import only_here
-from moe_lab.training.ranks import is_first_process
 from moe_lab.training.status import Stopped
 
 
@@ -47,20 +46,24 @@ def train_line(line: CommandLine) -> int:
         jobs = [Job.of(composition) for composition in compositions]
         if jobs[0].composed.config.plan:
             return plan(jobs, words, line.multirun, searching)
-        check_places(jobs, line.multirun)
+        folder = sweep_folder(jobs) if line.multirun else run_folder(jobs[0])
+        check_places(jobs, folder, line.multirun)
         if not line.multirun:
-            return train_alone(compositions[0])
-        sweep = sweep_folder(jobs)
+            return train_alone(compositions[0], folder.absolute())
         hydra_words = [word for word in words if word.lstrip("+~").startswith("hydra")]
         if searching:
-            return search(jobs[0], words, sweep, hydra_words)
-        return run_sweep(jobs, sweep, hydra_words)
+            code = search(jobs[0], words, folder, hydra_words)
+        else:
+            code = run_sweep(jobs, folder, hydra_words)
+        if code in STOPPED:
+            again = shell_line("train", ["-m", *line.words])
+            print(f"stopped; the same command again goes on from here:\n  {again}", flush=True)
+        return code
 
 
-def train_alone(composition: Composition) -> int:
+def train_alone(composition: Composition, folder: Path) -> int:
     """Train a single run."""
     config = composition.config
-    folder = Path(config.run_dir).absolute()
     console.announce(config, composition.choices, folder)
     console.say("loading torch")
     # torch and lightning take seconds to import: not before the command line is known to be right.
@@ -91,7 +94,6 @@ def run_sweep(jobs: Sequence[Job], sweep: Path, hydra_words: Sequence[str]) -> i
     states = job_table.read_states(sweep, jobs)
     job_table.print_states(sweep, jobs, states, before)
     if code in STOPPED:
-        print("stopped; the same command again goes on from here", flush=True)
         return code
     job_table.write_comparison(sweep, states)
     return 0 if job_table.is_complete(states) else 1
@@ -105,7 +107,6 @@ def search(default: Job, words: Sequence[str], folder: Path, hydra_words: Sequen
     code = run_search(default, words, folder, hydra_words)
     is_complete = show_search(folder)
     if code in STOPPED:
-        print("stopped; the same command again goes on from here", flush=True)
         return code
     return 0 if is_complete else 1
 
@@ -118,54 +119,7 @@ def plan(jobs: Sequence[Job], words: Sequence[str], multirun: bool, searching: b
         return plan_search(jobs[0], words)
     from moe_lab.sweeps.plan import show_plan
 
-    return show_plan(jobs, Path(jobs[0].composed.config.run_dir) if multirun else None)
-
-
-def sweep_folder(jobs: Sequence[Job]) -> Path:
-    """Where all jobs of a sweep go: the default follows from the time, and so from the first."""
-    folders = {str(job.composed.config.run_dir) for job in jobs}
-    typed = any(word.startswith("run_dir=") for word in jobs[0].overrides)
-    if typed and len(folders) > 1:
-        raise ConfigError(
-            "run_dir differs between the jobs of a sweep",
-            "one folder for the sweep; each job gets a folder of its own in it",
-            "give one run_dir without values that change",
-        )
-    return Path(jobs[0].composed.config.run_dir)
-
-
-def check_places(jobs: Sequence[Job], multirun: bool) -> None:
-    """Refuse a run directory that cannot be made or is taken, before anything is loaded."""
-    config = jobs[0].composed.config
-    run_dir = Path(config.run_dir)
-    check_folder(run_dir, "run_dir")
-    holds_sweep = (run_dir / "sweep.json").exists() and not multirun
-    holds_run = (run_dir / "config.yaml").exists() and not (config.resume and not multirun)
-    if is_first_process() and (holds_run or holds_sweep):
-        raise ConfigError(
-            f"run_dir={run_dir} already holds a {'sweep' if holds_sweep else 'run'}",
-            "a new or empty folder, so that no result is overwritten",
-            "choose another run_dir, remove this one, or type resume=true to go on with a run",
-        )
-    if config.trainer.strategy == "ddp":
-        check_ddp(config, multirun)
-
-
-def check_ddp(config: Any, multirun: bool) -> None:
-    """Several processes must be started by torchrun and agree on one run directory."""
-    command = "torchrun --nproc-per-node=2 -m moe_lab.train trainer=ddp run_dir=outputs/NAME"
-    if "LOCAL_RANK" not in os.environ:
-        raise ConfigError("trainer=ddp was not started by torchrun", command)
-    if multirun:
-        raise ConfigError("trainer=ddp cannot be swept with -m", "one torchrun a run", command)
-    if config.run_dir.startswith("outputs/20"):
-        raise ConfigError(
-            "trainer=ddp needs run_dir: each process would choose a folder of its own",
-            "the same run_dir for all processes",
-            command,
-        )
-    # DistributedDataParallel would advise against looking for idle experts, in C++.
-    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+    return show_plan(jobs, sweep_folder(jobs) if multirun else None)
 
 
 @contextmanager

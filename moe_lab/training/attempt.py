@@ -23,7 +23,7 @@ from moe_lab.training.final_test import Examine, validation_and_test
 from moe_lab.training.ranks import is_first_process
 from moe_lab.training.resume import plain_dict, signalled
 from moe_lab.training.run import Interrupted, TrainingRun
-from moe_lab.training.run_directory import NOT_ASKED, RunDirectory
+from moe_lab.training.run_directory import NOT_ASKED, RunDirectory, asked_hash
 from moe_lab.training.run_log import RunLog, logged_to
 from moe_lab.training.sandbox import at_work
 
@@ -162,6 +162,7 @@ def prepare(request: Request, directory: RunDirectory, started: Callable[[], Non
     return TrainingRun(
         config, data, choices, resume=request.resume, examine=request.examine,
         callbacks=request.callbacks, after=request.after, started=started,
+        asked=f"{asked_hash(job.config)}_seed{job.config.seed}",
     )  # fmt: skip
 
 

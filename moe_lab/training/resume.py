@@ -45,7 +45,6 @@ def done_before(directory: RunDirectory) -> dict[str, Any] | None:
         return None
     for path in [*directory.record_files(), directory.checkpoint("best")]:
         directory.checksums.verify(path)
-    print("this run is complete; nothing was done", flush=True)
     return directory.read_summary()
 
 

@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 
 from moe_lab.config.typed import as_list
 from moe_lab.data import ImageData
-from moe_lab.training import build
+from moe_lab.training import build, lengthen
 from moe_lab.training import resume as resume_from
 from moe_lab.training.callbacks import Stopwatch
 from moe_lab.training.classifier import Classifier
@@ -66,12 +66,14 @@ class TrainingRun:
         callbacks: Sequence[Callback] = (),
         after: Callable[[RunDirectory], object] | None = None,
         started: Callable[[], None] = lambda: None,
+        asked: str = "",
     ) -> None:
         self.config, self.data, self.choices = config, data, choices
         self.resume, self.examine, self.callbacks, self.after = resume, examine, callbacks, after
-        self.started = started
+        self.started, self.asked = started, asked
         self.directory = RunDirectory(config.run_dir)
         self.found: resume_from.GoingOn | None = None  # what to go on from
+        self.longer_than: int | None = None  # epochs that the run in the folder was to have
         self.stopwatch = Stopwatch()
         self.loggers: list[Any] = []
         self.plain: dict[str, Any] = {}
@@ -84,16 +86,23 @@ class TrainingRun:
         self.plain = plain_dict(self.config)
         goes_on = self.resume and self.directory.config.is_file()
         if goes_on:
-            resume_from.refuse_changed(self.directory, self.plain)
+            self.longer_than = lengthen.epochs_before(self.directory, self.plain)
+            if self.longer_than is None:
+                resume_from.refuse_changed(self.directory, self.plain)
             summary = resume_from.done_before(self.directory)
-            if summary is not None:
+            if summary is not None and self.longer_than is None:
+                print("this run is complete; nothing was done", flush=True)
                 if not self.directory.report.is_file():  # ended while its page was written
                     self.report()
                 return summary
             self.found = resume_from.find_checkpoint(self.directory)
         seed_everything(self.config.seed, verbose=False)
         classifier, trainer = self.build()
+        if self.longer_than is not None:
+            lengthen.refuse_other_course(classifier, self.longer_than, self.plain, self.found)
         self.started()
+        if self.longer_than is not None:
+            lengthen.keep_results(self.directory, self.longer_than)
         if self.resume:
             resume_from.bring_back(self.directory, self.found)
         if self.found is not None:
@@ -124,7 +133,7 @@ class TrainingRun:
             "sizes": self.data.sizes,
             "notes": list(self.data.notes),
         }
-        content = describe_environment(about, sys.argv)
+        content = {**describe_environment(about, sys.argv), "asked": self.asked}
         self.directory.write_json(self.directory.environment, content)
 
     def build(self) -> tuple[Classifier, Trainer]:

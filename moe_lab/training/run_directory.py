@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from omegaconf import DictConfig, OmegaConf
 
 from moe_lab.config.renamed import with_present_names
 from moe_lab.config.targets import refuse_lookups
@@ -142,6 +143,15 @@ def config_hash(config: dict[str, Any]) -> str:
     only.
     """
     return hashlib.sha256(json.dumps(_hashed(config), sort_keys=True).encode()).hexdigest()[:12]
+
+
+def asked_hash(config: DictConfig) -> str:
+    """The hash of a composed configuration, whatever is known of its data."""
+    keys: Any = [key for key in config if key != "hydra"]
+    content = OmegaConf.to_container(OmegaConf.masked_copy(config, keys), resolve=True)
+    assert isinstance(content, dict)
+    plain = {str(key): value for key, value in content.items()}
+    return config_hash(plain | {key: False for key in NOT_ASKED if key in plain})
 
 
 def _hashed(config: dict[str, Any]) -> dict[str, Any]:
