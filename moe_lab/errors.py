@@ -21,6 +21,10 @@ class ConfigError(UserError):
     """
 
 
+class RecordError(UserError):
+    """A file of a run directory or a sweep is missing, damaged or not what training writes."""
+
+
 class DataError(UserError):
     """A data file is missing, truncated, corrupt or mislabelled."""
 

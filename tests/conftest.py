@@ -28,6 +28,8 @@ hypothesis.settings.load_profile("fixed")
 # No test may reach a dashboard or a data set site, whatever the user's own settings are.
 os.environ["WANDB_MODE"] = "offline"
 os.environ.pop("WANDB_API_KEY", None)
+# What nobody foresaw fails a test with its traceback, and is not taken for a refusal.
+os.environ["MOE_LAB_TRACEBACK"] = "1"
 # A suite that a shell started in the background ignores Ctrl-C, and so would runs that tests stop.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -13,12 +13,12 @@ from moe_lab.analysis.collected import Records, collect
 from moe_lab.analysis.csv_files import write_tables
 from moe_lab.analysis.opened_run import OpenedRun, open_run
 from moe_lab.analysis.output_folder import output_folder
-from moe_lab.analysis.page.run_files import read_lines
 from moe_lab.analysis.plots import draw_run, save, square_records
 from moe_lab.analysis.probes import RouterProbes, as_json, probe
 from moe_lab.analysis.summary import NO_ROUTER, busiest_experts, probe_table, probe_verdict
 from moe_lab.training import console
 from moe_lab.training.disk import write_atomically
+from moe_lab.training.recorded_files import read_lines
 from moe_lab.training.run_directory import json_text
 
 

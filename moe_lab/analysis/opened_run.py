@@ -18,6 +18,7 @@ from moe_lab.training import build, console
 from moe_lab.training.classifier import Classifier
 from moe_lab.training.disk import write_atomically
 from moe_lab.training.load_run import load
+from moe_lab.training.recorded_files import understanding
 from moe_lab.training.run_directory import RunDirectory, json_text
 
 
@@ -52,17 +53,25 @@ def open_run(request: DictConfig) -> OpenedRun:
     """The run that `request` names, with its split, checkpoint, root and eval_batch_size."""
     run = RunDirectory(str(request.run))
     config = OmegaConf.create(run.read_config())
+    with understanding(run.config):
+        change_places(config, request)
+    classifier = load(run.path, request.checkpoint)
+    with understanding(run.config):
+        data = build.build_data(config)
+        trainer = evaluating_trainer(config)
+    data.prepare()
+    refuse_other_data(run, data.fingerprint)
+    return OpenedRun(run, classifier, data, trainer, request.split)
+
+
+def change_places(config: DictConfig, request: DictConfig) -> None:
+    """Take over where the data are, and how many images make a batch, if it is asked for."""
     if request.root is not None:
         config.dataset.root = request.root
         if "root" in config.dataset.source:
             config.dataset.source.root = request.root
     if request.eval_batch_size is not None:
         config.dataset.eval_batch_size = request.eval_batch_size
-    classifier = load(run.path, request.checkpoint)
-    data = build.build_data(config)
-    data.prepare()
-    refuse_other_data(run, data.fingerprint)
-    return OpenedRun(run, classifier, data, evaluating_trainer(config), request.split)
 
 
 def evaluating_trainer(config: DictConfig) -> Trainer:
@@ -101,7 +110,9 @@ def evaluate_run(request: DictConfig) -> dict[str, Any]:
 
 def refuse_other_data(run: RunDirectory, fingerprint: str) -> None:
     """An accuracy on other images than the run's own must not pass for the run's."""
-    recorded = run.read_environment()["data"]["fingerprint"]
+    content = run.read_environment()
+    with understanding(run.environment):
+        recorded = content["data"]["fingerprint"]
     if recorded != fingerprint:
         raise DataError(
             f"the data have fingerprint {fingerprint}, the run was trained with {recorded}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from moe_lab.config.compose import Composition
@@ -22,7 +23,7 @@ def evaluate(job: Composition) -> None:
 def check_run(job: Composition) -> None:
     """Refuse a folder that holds no run."""
     run = job.config.run
-    if not (Path(str(run)) / "config.yaml").is_file():
+    if not os.path.isfile(Path(str(run)) / "config.yaml"):  # Path's own raises for a long name
         raise ConfigError(
             f"run={run} holds no run: there is no config.yaml in it",
             "the run directory of a training run",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -36,7 +37,7 @@ def check_sweep(job: Composition) -> None:
     sweep = Path(str(job.config.sweep))
     if holds_search(sweep):
         require_optuna()
-    if not (sweep / RECORD).is_file():
+    if not os.path.isfile(sweep / RECORD):
         raise ConfigError(
             f"{sweep} holds no sweep: there is no {RECORD} in it",
             "the folder of a sweep: run_dir of a command with -m",

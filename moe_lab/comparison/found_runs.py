@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import glob
-import json
+import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,8 @@ from typing import Any
 
 from moe_lab.comparison.recipe import ABSENT_KEY, SPLIT_SEED, Draw, Recipe, value_at
 from moe_lab.config.renamed import has_former_names
-from moe_lab.errors import ConfigError
+from moe_lab.errors import ConfigError, RecordError
+from moe_lab.training.recorded_files import understanding
 from moe_lab.training.run_directory import RunDirectory, config_hash
 
 RECORDS = ("environment.json", "summary.json")  # either shows that a run was started here
@@ -66,7 +67,7 @@ class Group:
     def values(self, key: str) -> dict[Draw, float]:
         """What the runs measured, by seed and split seed; without those that did not."""
         found = {run.draw: run.summary.get(key) for run in self.runs}
-        return {draw: float(value) for draw, value in found.items() if value is not None}
+        return {draw: float(v) for draw, v in found.items() if isinstance(v, int | float)}
 
     def mean(self, key: str) -> float | None:
         """The mean over seeds, None where nothing was measured."""
@@ -102,7 +103,7 @@ def find_runs(patterns: Sequence[str | Path]) -> tuple[list[Run], list[LeftOut]]
 
 def expand(pattern: str) -> list[Path]:
     """The paths that a pattern stands for."""
-    if Path(pattern).exists():  # a name may hold brackets
+    if os.path.exists(pattern):  # a name may hold brackets, or be too long for Path.exists
         return [Path(pattern)]
     return sorted(map(Path, glob.glob(pattern, recursive=True)))
 
@@ -133,9 +134,14 @@ def read_run(folder: Path) -> Run | LeftOut:
     if not directory.summary.is_file():
         return LeftOut(folder, "not finished: there is no summary.json")
     try:
-        summary = directory.read_summary()
-    except json.JSONDecodeError:
-        return LeftOut(folder, "summary.json cannot be read")
+        return as_run(directory)
+    except (RecordError, ConfigError) as error:
+        return LeftOut(folder, error.wrong)
+
+
+def as_run(directory: RunDirectory) -> Run | LeftOut:
+    """The same; RecordError where a file that a comparison reads is damaged."""
+    folder, summary = directory.path, directory.read_summary()
     status = summary.get("status")
     if status != "done":
         lines = str(summary.get("error", "")).strip().splitlines()
@@ -144,13 +150,19 @@ def read_run(folder: Path) -> Run | LeftOut:
         return LeftOut(folder, "a trial of a search: it was not tested")
     if not directory.config.is_file() or "config_hash" not in summary:
         return LeftOut(folder, "its record is not complete")
+    config = directory.read_config()
+    if directory.environment.is_file():
+        directory.read_environment()  # which is read again where groups are made
     if "split_seed" not in summary:  # earlier versions did not record it here
-        split_seed = value_at(directory.read_config(), SPLIT_SEED)
+        split_seed = value_at(config, SPLIT_SEED)
         summary["split_seed"] = 0 if split_seed is ABSENT_KEY else split_seed
     if has_former_names(directory.config.read_text(encoding="utf-8")):
         # The hash is over the names of classes too: runs of both versions are one configuration.
-        summary["config_hash"] = config_hash(directory.read_config())
-    return Run(folder, summary)
+        summary["config_hash"] = config_hash(config)
+    with understanding(directory.summary):
+        run = Run(folder, {**summary, "choices": dict(summary.get("choices", {}))})
+        _ = run.draw, float(summary.get("test_accuracy") or 0.0)
+    return run
 
 
 def refuse_mixed_data(runs: Sequence[Run]) -> None:

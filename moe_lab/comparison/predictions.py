@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +20,16 @@ from moe_lab.comparison.statistics import McNemar, mcnemar
 from moe_lab.training.run_directory import RunDirectory
 
 FILE = "predictions_test.npz"
+DAMAGED = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    EOFError,
+    AttributeError,
+    BadZipFile,
+    zlib.error,
+)
 
 
 @dataclass(frozen=True)
@@ -38,8 +50,11 @@ def predictions_of(run: Path, root: str | None = None) -> Predictions:
     """
     path, checkpoint = run / FILE, RunDirectory(run).checkpoint("best")
     if path.is_file() and not is_older(path, checkpoint):
-        with np.load(path) as kept:
-            return Predictions(kept["predicted"], kept["target"])
+        try:
+            with np.load(path, allow_pickle=False) as kept:
+                return Predictions(kept["predicted"], kept["target"])
+        except DAMAGED:
+            pass  # worked out again, which also replaces the file
     request = {
         "run": str(run), "split": "test", "checkpoint": "best", "root": root,
         "eval_batch_size": None,

@@ -23,6 +23,9 @@ from moe_lab.config.trust import trusting
 from moe_lab.config.version import VERSION
 from moe_lab.errors import ConfigError, UserError
 
+LONGEST = 255  # bytes of a name, on every file system in use
+TRACEBACK = "MOE_LAB_TRACEBACK"  # an environment variable
+
 
 @dataclass(frozen=True)
 class CommandUsage:
@@ -134,7 +137,7 @@ def name_positional(command: CommandUsage, words: Sequence[str]) -> list[str]:
     rest: list[str] = []
     for word in words:
         # A folder may be called a=b: it is one if it is there.
-        is_bare = bool(command.positional) and ("=" not in word or Path(word).exists())
+        is_bare = bool(command.positional) and ("=" not in word or os.path.exists(word))
         if not is_bare:
             named.append(quote_text(word, command.texts))
         elif left and left[0].endswith("..."):
@@ -169,6 +172,21 @@ def with_exit_code(name: str, work: Callable[[], int]) -> int:
     except UserError as error:
         print_error(f"moe_lab {name}", error)
         return 2 if isinstance(error, ConfigError) else 1
+    except Exception as error:
+        if os.environ.get(TRACEBACK):
+            raise
+        print_error(f"moe_lab {name}", unforeseen(error))
+        return 1
+
+
+def unforeseen(error: Exception) -> UserError:
+    """An error that is moe_lab's own, or of a file that nobody thought could look like that."""
+    said = (str(error).strip().splitlines() or ["no message"])[0]
+    return UserError(
+        f"{type(error).__name__}: {said}",
+        "an error that moe_lab foresees: this one it does not know",
+        f"{TRACEBACK}=1 in front of the same command shows where it comes from",
+    )
 
 
 def print_error(program: str, error: UserError) -> None:
@@ -191,6 +209,13 @@ def folded(line: str, width: int) -> str:
 
 def check_folder(path: Path, key: str) -> None:
     """ConfigError if a folder that a run is about to make cannot be made."""
+    unfit = [part for part in path.parts if len(os.fsencode(part)) > LONGEST or "\0" in part]
+    if unfit:
+        raise ConfigError(
+            f"{key}={path}: no folder can be called {unfit[0]!r}",
+            f"names of at most {LONGEST} bytes",
+            f"choose another {key}",
+        )
     ancestor = next(p for p in (path, *path.absolute().parents) if p.exists())
     if ancestor.is_dir() and os.access(ancestor, os.W_OK | os.X_OK):
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from moe_lab.config.compose import Composition
 from moe_lab.training.disk import write_atomically
+from moe_lab.training.recorded_files import read_json, understanding
 from moe_lab.training.run_directory import asked_hash
 
 RECORD = "sweep.json"
@@ -67,7 +69,11 @@ def write_record(sweep: Path, jobs: Sequence[Job]) -> None:
 def recorded_jobs(sweep: Path) -> list[Job]:
     """The jobs of a sweep, in the order in which they were first asked for; none without one."""
     path = sweep / RECORD
-    if not path.is_file():
+    if not os.path.isfile(path):  # Path.is_file raises for a name that is too long
         return []
-    listed = json.loads(path.read_text(encoding="utf-8"))["jobs"]
-    return [Job(tuple(j["overrides"]), int(j["seed"]), str(j["config_hash"])) for j in listed]
+    content = read_json(path)
+    with understanding(path):
+        return [
+            Job(tuple(j["overrides"]), int(j["seed"]), str(j["config_hash"]))
+            for j in content["jobs"]
+        ]

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from moe_lab.errors import UserError
+from moe_lab.errors import RecordError
 from moe_lab.training.disk import write_atomically
 
 NAME = "checksums.json"
@@ -24,7 +24,7 @@ RECENT = 3
 READER_TRIES, READER_PAUSE = 3, 0.2  # a running run may replace a file while it is being read
 
 
-class Damaged(UserError):
+class Damaged(RecordError):
     """A file is not what the run has written."""
 
     def __init__(self, path: Path, todo: str = "") -> None:

@@ -12,6 +12,7 @@ from moe_lab.errors import UserError
 from moe_lab.training.build import build_classifier
 from moe_lab.training.checkpoint_files import read_checkpoint
 from moe_lab.training.classifier import Classifier
+from moe_lab.training.recorded_files import understanding
 from moe_lab.training.run_directory import RunDirectory
 
 
@@ -26,7 +27,9 @@ def load(
     """
     run = RunDirectory(run_dir)
     with trusting(trust):
-        classifier = build_classifier(OmegaConf.create(run.read_config()))
+        config = run.read_config()
+        with understanding(run.config):
+            classifier = build_classifier(OmegaConf.create(config))
     load_weights(classifier, run.checkpoint(checkpoint))
     return classifier.eval()
 

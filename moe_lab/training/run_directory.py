@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from moe_lab.errors import ConfigError
 from moe_lab.training.checksums import PREVIOUS, Checksums
 from moe_lab.training.disk import write_atomically
 from moe_lab.training.ranks import is_first_process
+from moe_lab.training.recorded_files import read_json, read_yaml
 
 NOT_ASKED = ("plan", "resume")  # how a job is run, not what it is
 
@@ -76,15 +78,17 @@ class RunDirectory:
         self._write(self.config, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
 
     def read_config(self) -> dict[str, Any]:
-        """The resolved configuration of the run; ConfigError if this is no run directory."""
-        if not self.config.is_file():
+        """The resolved configuration of the run; ConfigError if this is no run directory,
+        RecordError where the file is damaged.
+        """
+        if not os.path.isfile(self.config):  # Path.is_file raises for a name that is too long
             raise ConfigError(
                 f"{self.path} holds no run: there is no config.yaml in it",
                 "the run directory of a finished training run",
                 "see `ls outputs`, or the line `run directory` that training prints at its end",
             )
         self.checksums.verify(self.config)
-        config: dict[str, Any] = yaml.safe_load(self.config.read_text(encoding="utf-8"))
+        config = read_yaml(self.config)
         # It was recorded resolved: what it would look up, such as a variable of the environment,
         # did not come from training.
         refuse_lookups(config, self.config)
@@ -128,8 +132,7 @@ class RunDirectory:
 
     def _read_json(self, path: Path) -> dict[str, Any]:
         self.checksums.verify(path)
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return content
+        return read_json(path)
 
 
 def json_text(content: dict[str, Any]) -> str:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from moe_lab.errors import UserError
+from moe_lab.errors import RecordError
 from moe_lab.training.claim import INNER_LOCK, is_locked
 from moe_lab.training.run_directory import RunDirectory
 
@@ -46,10 +45,8 @@ def recorded_state(folder: Path) -> State:
         return State("missing")
     try:
         summary = directory.read_summary()
-    except UserError as error:  # damaged
+    except RecordError as error:
         return State("failed", error.wrong)
-    except json.JSONDecodeError:
-        return State("failed", "summary.json cannot be read")
     return state_of(summary)
 
 
@@ -57,7 +54,9 @@ def state_of(summary: dict[str, Any]) -> State:
     """The state that a summary tells of."""
     status = summary.get("status")
     if status == "done":
-        return State("done", str(summary.get("stopped", "")), summary.get("test_accuracy"))
+        accuracy = summary.get("test_accuracy")
+        measured = accuracy if isinstance(accuracy, int | float) else None
+        return State("done", str(summary.get("stopped", "")), measured)
     epochs = summary.get("epochs")
     if status == "pruned":
         return State("pruned", f"without hope after epoch {epochs}")

@@ -67,7 +67,7 @@ def test_runs_without_a_result_are_left_out_by_name(record: Record, tmp_path: Pa
         "failed": "failed: wrong: NaN",
         "stopped": "interrupted",
         "running": "not finished: there is no summary.json",
-        "torn": "summary.json cannot be read",
+        "torn": "summary.json is damaged",
         "bare": "its record is not complete",
     }
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from moe_lab.training.recorded_files import read_json, read_lines
 from moe_lab.training.run_directory import RunDirectory
 
 LoggedRow = dict[str, Any]
@@ -48,26 +48,15 @@ def read_record(run: RunDirectory) -> Record:
     return Record(
         path=run.path,
         config=run.read_config(),
-        summary=read_json(run.summary),
-        tables=read_json(run.path / "tables.json"),
-        environment=read_json(run.environment),
+        summary=read_if_there(run.summary),
+        tables=read_if_there(run.path / "tables.json"),
+        environment=read_if_there(run.environment),
         metrics=read_lines(run.metrics),
         health=read_lines(run.path / "health.jsonl"),
         plots=sorted((run.path / "plots").rglob("*.png")),
     )
 
 
-def read_json(path: Path) -> LoggedRow:
+def read_if_there(path: Path) -> LoggedRow:
     """The object in a file; empty without the file."""
-    if not path.is_file():
-        return {}
-    content: LoggedRow = json.loads(path.read_text(encoding="utf-8"))
-    return content
-
-
-def read_lines(path: Path) -> list[LoggedRow]:
-    """The objects in a file, one a line; a last line that was cut off is left out."""
-    if not path.is_file():
-        return []
-    lines = path.read_text(encoding="utf-8").split("\n")
-    return [json.loads(line) for line in lines[:-1] if line.strip()]
+    return read_json(path) if path.is_file() else {}

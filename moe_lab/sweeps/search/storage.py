@@ -5,14 +5,16 @@ SQLite, because a process may be killed at any moment: what is written is whole 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from moe_lab.errors import ConfigError
+from moe_lab.errors import ConfigError, RecordError
 from moe_lab.sweeps.jobs import Job
 from moe_lab.sweeps.search.space import Space
+from moe_lab.training.recorded_files import first_line
 from moe_lab.training.status import State, read_state
 
 if TYPE_CHECKING:
@@ -55,22 +57,30 @@ def is_installed() -> bool:
 
 def holds_search(folder: Path) -> bool:
     """Whether a search was started in this folder."""
-    return (folder / DATABASE).is_file()
+    return os.path.isfile(folder / DATABASE)  # Path.is_file raises for a name that is too long
 
 
 def open_study(folder: Path, **parts: Any) -> Study:
     """The study in a folder, made if it is not there yet; `parts` are its sampler and pruner."""
     import optuna
+    from sqlalchemy.exc import DatabaseError
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     folder.mkdir(parents=True, exist_ok=True)
-    storage = optuna.storages.RDBStorage(
-        f"sqlite:///{(folder / DATABASE).absolute()}",
-        engine_kwargs={"connect_args": {"timeout": PATIENCE}},
-    )
-    return optuna.create_study(
-        study_name=NAME, storage=storage, direction="maximize", load_if_exists=True, **parts
-    )
+    try:
+        storage = optuna.storages.RDBStorage(
+            f"sqlite:///{(folder / DATABASE).absolute()}",
+            engine_kwargs={"connect_args": {"timeout": PATIENCE}},
+        )
+        return optuna.create_study(
+            study_name=NAME, storage=storage, direction="maximize", load_if_exists=True, **parts
+        )
+    except DatabaseError as error:
+        raise RecordError(
+            f"{folder / DATABASE} cannot be read: {first_line(error)}",
+            "the database of a search as it was written",
+            "take it from a copy of the folder, or search again in another run_dir",
+        ) from None
 
 
 def begin(folder: Path, space: Space, default: Job, n_trials: int) -> None:

@@ -16,6 +16,7 @@ from moe_lab.config.tree import Mistake
 from moe_lab.errors import ConfigError, UserError
 from moe_lab.sweeps.studies.definition import Study, StudyPart, StudyRow
 from moe_lab.sweeps.studies.study_file import slug
+from moe_lab.training.recorded_files import reading
 
 LINE = "overrides.json"  # what a run was asked for: it is repeated if that has changed
 # A page and a progress bar for each of a hundred runs help nobody; typed words come later and win.
@@ -48,7 +49,10 @@ class StudyRun:
     def is_recorded(self) -> bool:
         """Whether what lies in the folder was asked for in the same words."""
         record = self.folder / LINE
-        return record.is_file() and json.loads(record.read_text()) == list(self.words)
+        if not record.is_file():
+            return False
+        with reading(record):
+            return bool(json.loads(record.read_text()) == list(self.words))
 
     @property
     def finished(self) -> Run | None:
