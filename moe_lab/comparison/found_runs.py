@@ -136,7 +136,7 @@ def read_run(folder: Path) -> Run | LeftOut:
     try:
         return as_run(directory)
     except (RecordError, ConfigError) as error:
-        return LeftOut(folder, error.wrong)
+        return LeftOut(folder, error.wrong.replace(f"{folder}/", ""))
 
 
 def as_run(directory: RunDirectory) -> Run | LeftOut:

@@ -109,8 +109,7 @@ def test_a_comparison_goes_on_and_names_the_run_left_out(
     assert "Traceback" not in said.out + said.err
     needed = name != "environment.json" or how not in ("missing", "a folder", "other names")
     if needed and (name, how) != ("config.yaml", "other names"):
-        shown = "".join(said.out.split())
-        assert "runs/damaged" in shown.replace("\n", "")
+        assert "runs/damaged" in "".join(said.out.split())
 
 
 @pytest.mark.parametrize(

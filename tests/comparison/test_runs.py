@@ -63,11 +63,12 @@ def test_runs_without_a_result_are_left_out_by_name(record: Record, tmp_path: Pa
     (record("bare") / "config.yaml").unlink()
     runs, left_out = find_runs([tmp_path])
     assert [run.path.name for run in runs] == ["good"]
-    assert {out.path.name: out.reason for out in left_out} == {
+    reasons = {out.path.name: out.reason for out in left_out}
+    assert reasons.pop("torn").startswith("summary.json is damaged: it cannot be read")
+    assert reasons == {
         "failed": "failed: wrong: NaN",
         "stopped": "interrupted",
         "running": "not finished: there is no summary.json",
-        "torn": "summary.json is damaged",
         "bare": "its record is not complete",
     }
 
