@@ -54,8 +54,11 @@ def find_checkpoint(directory: RunDirectory) -> GoingOn | None:
     None where there is no checkpoint yet, and for a trial that a search has ended. UserError where
     there are only damaged ones: training is not begun anew without being asked to.
     """
-    if recorded_state(directory.path).status == "pruned":
+    state = recorded_state(directory.path)
+    if state.status == "pruned":
         return None
+    if state.status == "failed":
+        announce(f"the attempt before has failed: {state.reason}")
     last = directory.checkpoint("last")
     tried = [path for path in (last, previous_of(last)) if path.is_file()]
     for path in tried:

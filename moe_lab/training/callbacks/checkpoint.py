@@ -21,8 +21,15 @@ def checkpoint(directory: str, monitor: str = "val_accuracy") -> list[Callback]:
         filename="best", monitor=monitor, mode=mode, save_weights_only=True, **shared
     )
     # After every epoch, validated or not: by then all of its lines are written.
-    last = ModelCheckpoint(filename="last", monitor=None, save_on_train_epoch_end=True, **shared)
+    last = LastCheckpoint(filename="last", monitor=None, save_on_train_epoch_end=True, **shared)
     return [best, last, ConfirmWritten(Path(directory))]
+
+
+class LastCheckpoint(ModelCheckpoint):
+    """Keeps what a run needs to go on, also after its folder was moved."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        super().load_state_dict(moved(state_dict, str(self.dirpath)))
 
 
 class BestCheckpoint(ModelCheckpoint):
@@ -51,8 +58,26 @@ class BestCheckpoint(ModelCheckpoint):
         return {**super().state_dict(), "loss": self.loss}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        super().load_state_dict(state_dict)
+        super().load_state_dict(moved(state_dict, str(self.dirpath)))
         self.loss = state_dict["loss"]
+
+
+def moved(state_dict: dict[str, Any], folder: str) -> dict[str, Any]:
+    """The state of a checkpoint callback for another folder: with the recorded one Lightning would
+    forget which score the best weights have, and so replace them by worse ones.
+    """
+
+    def here(path: str) -> str:
+        return str(Path(folder, Path(path).name)) if path else path
+
+    paths = ("best_model_path", "kth_best_model_path", "last_model_path")
+    scores = {here(path): score for path, score in state_dict["best_k_models"].items()}
+    return {
+        **state_dict,
+        "dirpath": folder,
+        "best_k_models": scores,
+        **{name: here(state_dict[name]) for name in paths},
+    }
 
 
 class ConfirmWritten(Callback):
