@@ -48,7 +48,7 @@ def analyze_run(request: DictConfig) -> dict[str, Any]:
 def draw_figures(opened: OpenedRun, records: Records) -> dict[str, Figure]:
     """Every figure that applies, by file stem; the classifier is on its device."""
     data, classifier = opened.data, opened.classifier
-    images, _ = data.prepare().parts[opened.split]
+    images, *_ = data.prepare().parts[opened.split]
     opened.directory.checksums.verify(opened.directory.metrics)
     is_square = data.shape == (1, 1, 2)  # points, whose two pixels are x and y
     return draw_run(

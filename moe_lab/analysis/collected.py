@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from moe_lab.data.resident import Batch, domain_of
 from moe_lab.outputs import IterativeOutput, MixtureOutput, Output
 from moe_lab.training.classifier import Classifier
 
@@ -61,17 +62,20 @@ class Records:
 
 def collect(
     classifier: Classifier,
-    batches: Iterable[tuple[Tensor, Tensor]],
+    batches: Iterable[Batch],
     class_names: Iterable[str],
     every_expert: bool = False,
 ) -> Records:
-    """Run a classifier over normalised (images, labels); labels are only written down."""
+    """Run a classifier over normalised batches; labels are only written down."""
     was_training = classifier.model.training
     classifier.model.eval()
     parts: dict[str, list[Tensor]] = {}
     with torch.inference_mode():
-        for images, target in batches:
-            output: Output = classifier(images, every_expert=every_expert)
+        for batch in batches:
+            images, target, *_ = batch
+            domain = domain_of(batch)
+            told = {} if domain is None else {"domain": domain}
+            output: Output = classifier(images, every_expert=every_expert, **told)
             for name, value in fields(output).items():
                 parts.setdefault(name, []).append(value.float().cpu())
             parts.setdefault("target", []).append(target.cpu())

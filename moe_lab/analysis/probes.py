@@ -76,7 +76,7 @@ def probe(
     routers = routers_of(model)
     if not routers:
         return {}
-    target = torch.cat([target for _, target in batches]).cpu().numpy()
+    target = torch.cat([target for _, target, *_ in batches]).cpu().numpy()
     return {
         name: probe_router(reroute(model, router, batches), target, num_classes, seed)
         for name, router in routers.items()

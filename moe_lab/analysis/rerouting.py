@@ -11,12 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from moe_lab.analysis.changes import WeightChange, nothing
+from moe_lab.data.resident import Batch, domain_of
 from moe_lab.dispatch import Plan
 from moe_lab.models import Mixture, Model
 from moe_lab.outputs import Routing
 from moe_lab.routers import ExpertOutputRouter, Router
 
-Batches = Iterable[tuple[Tensor, Tensor]]  # that can be gone through again and again
+Batches = Iterable[Batch]  # that can be gone through again and again
 MOST_ANSWERS = 2**28  # numbers that are kept at most: a gibibyte of float32
 
 
@@ -47,7 +48,7 @@ def reroute(model: Model, router: Router | ExpertOutputRouter, batches: Batches)
     """
     if type(model) is not Mixture:
         return Rerun(model, router, batches)
-    num_images = sum(len(target) for _, target in batches)
+    num_images = sum(len(target) for _, target, *_ in batches)
     numbers = num_images * model.experts.num_experts * model.experts.out_features
     return Rerun(model, router, batches) if numbers > MOST_ANSWERS else KeptAnswers(model, batches)
 
@@ -67,8 +68,9 @@ class KeptAnswers:
         handle = mixture.experts.register_forward_hook(keep)
         try:
             with evaluating(mixture):
-                for images, _ in batches:
-                    routings.append(mixture(images, every_expert=True).routing)
+                for batch in batches:
+                    output = mixture.with_domain(batch[0], domain_of(batch), every_expert=True)
+                    routings.append(output.routing)
         finally:
             handle.remove()
         self.outputs, self.routing = torch.cat(outputs), joined(routings)
@@ -105,9 +107,10 @@ class Rerun:
         seen: list[int] = []  # images that reached each call
         predicted = []
         with evaluating(self.model):
-            for images, _ in self.batches:
+            for batch in self.batches:
                 with changed(self.router, change, seen):
-                    predicted.append(self.model(images).log_probs.argmax(-1))
+                    output = self.model.with_domain(batch[0], domain_of(batch))
+                    predicted.append(output.log_probs.argmax(-1))
         return torch.cat(predicted)
 
 

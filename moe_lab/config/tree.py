@@ -19,6 +19,7 @@ from moe_lab.errors import ConfigError
 NOT_HASHED = {
     "seed", "run_dir", "run_name", "tags", "logger", "progress", "health", "figures",
     "plan", "resume", "report", "trust", "root", "cache_dir", "directory", "file",
+    "num_domains",  # follows from the rest, and came later
 }  # fmt: skip
 # Keys that came later and change nothing while they are null: without them, the runs from before
 # would count as runs of other configurations.

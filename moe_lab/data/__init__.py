@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from moe_lab.data.augment import Augment, cutout, random_flip, random_shift
 from moe_lab.data.cifar import CIFARSource
+from moe_lab.data.clusters import ClustersSource
 from moe_lab.data.digits import MNIST5kSource
+from moe_lab.data.domains import DomainSource
 from moe_lab.data.image_folder import ImageFolderSource
 from moe_lab.data.joined import JoinedSource
 from moe_lab.data.mnist import MNISTSource
+from moe_lab.data.patch_clusters import PatchClustersSource
 from moe_lab.data.resident import ResidentLoader
 from moe_lab.data.sources import ImageSets, Source, fingerprint
 from moe_lab.data.synthetic import SyntheticSource
@@ -21,12 +24,15 @@ if TYPE_CHECKING:
 __all__ = [
     "Augment",
     "CIFARSource",
+    "ClustersSource",
+    "DomainSource",
     "ImageData",
     "ImageFolderSource",
     "ImageSets",
     "JoinedSource",
     "MNIST5kSource",
     "MNISTSource",
+    "PatchClustersSource",
     "ResidentLoader",
     "Source",
     "SyntheticSource",

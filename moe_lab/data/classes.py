@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import torch
 
-from moe_lab.data.sources import ImageSets, check_sets
+from moe_lab.data.sources import ImageSets, check_sets, fields_of
 from moe_lab.errors import DataError
 
 
@@ -25,13 +25,12 @@ def keep_classes(sets: ImageSets, classes: Sequence[object]) -> ImageSets:
         )
     new_label = torch.full((len(names),), -1)
     new_label[chosen] = torch.arange(len(chosen))
-    tensors = {}
-    for part, (images, labels) in sets.parts().items():
+    parts = {}
+    for part, (images, labels, *domains) in sets.parts().items():
         kept = new_label[labels] >= 0
-        tensors[f"{part}_images"] = images[kept]
-        tensors[f"{part}_labels"] = new_label[labels][kept]
+        parts[part] = tuple(rows[kept] for rows in (images, new_label[labels], *domains))
     kept_names = tuple(names[index] for index in chosen)
-    found = replace(sets, **tensors, class_names=kept_names)  # type: ignore[arg-type]
+    found = replace(sets, **fields_of(parts), class_names=kept_names)  # type: ignore[arg-type]
     check_sets(found)
     return found
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from moe_lab.data.augment import Augment
 from moe_lab.data.resident import ResidentLoader
-from moe_lab.data.sources import Source, check_sets, fingerprint, pixel_statistics
+from moe_lab.data.sources import Part, Source, check_sets, fingerprint, pixel_statistics
 from moe_lab.data.split import Split
 from moe_lab.errors import DataError
 
@@ -23,7 +23,7 @@ SPLITS = ("train", "val", "test")
 class Prepared:
     """What `prepare` works out once."""
 
-    parts: dict[str, tuple[Tensor, Tensor]]  # split -> images [B, ...] uint8, labels [B] int64
+    parts: dict[str, Part]  # by split
     mean: Tensor  # [channels] in units of [0, 1]
     std: Tensor  # [channels]
     class_names: tuple[str, ...]
@@ -32,6 +32,7 @@ class Prepared:
     fingerprint: str
     pool_fingerprint: str
     notes: tuple[str, ...]
+    num_domains: int | None
 
 
 class ImageData(LightningDataModule):
@@ -68,7 +69,7 @@ class ImageData(LightningDataModule):
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
         self._given = {"mean": mean, "std": std}
         self._prepared: Prepared | None = None
-        self._resident: dict[tuple[str, torch.device], tuple[Tensor, Tensor]] = {}
+        self._resident: dict[tuple[str, torch.device], Part] = {}
         self._train_loaders: dict[tuple[torch.device, int, int], ResidentLoader] = {}
 
     def prepare(self) -> Prepared:
@@ -91,6 +92,11 @@ class ImageData(LightningDataModule):
     @property
     def class_names(self) -> tuple[str, ...]:
         return self.prepare().class_names
+
+    @property
+    def num_domains(self) -> int | None:
+        """How many domains the images come from; None where that is not known."""
+        return self.prepare().num_domains
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -130,7 +136,7 @@ class ImageData(LightningDataModule):
 
     @property
     def sizes(self) -> dict[str, int]:
-        return {split: len(labels) for split, (_, labels) in self.prepare().parts.items()}
+        return {split: len(labels) for split, (_, labels, *_) in self.prepare().parts.items()}
 
     def train_dataloader(self) -> ResidentLoader:
         """The same object in every epoch, so that its position can be saved and restored."""
@@ -162,7 +168,7 @@ class ImageData(LightningDataModule):
             raise ValueError(f"split must be one of {', '.join(SPLITS)}, got {split!r}")
         prepared = self.prepare()
         training = split == "train" if training is None else training
-        images, labels = self._on_device(split, torch.device(device))
+        images, labels, *domains = self._on_device(split, torch.device(device))
         return ResidentLoader(
             images,
             labels,
@@ -175,6 +181,7 @@ class ImageData(LightningDataModule):
             device=device,
             rank=rank,
             world_size=world_size,
+            domains=domains[0] if domains else None,
         )
 
     def _place(self) -> tuple[torch.device, int, int]:
@@ -183,10 +190,10 @@ class ImageData(LightningDataModule):
         trainer = self.trainer
         return trainer.strategy.root_device, trainer.global_rank, trainer.world_size
 
-    def _on_device(self, split: str, device: torch.device) -> tuple[Tensor, Tensor]:
+    def _on_device(self, split: str, device: torch.device) -> Part:
         if (split, device) not in self._resident:
-            images, labels = self.prepare().parts[split]
-            self._resident[split, device] = images.to(device), labels.to(device)
+            part = self.prepare().parts[split]
+            self._resident[split, device] = tuple(tensor.to(device) for tensor in part)
         return self._resident[split, device]
 
     def _prepare(self) -> Prepared:
@@ -206,6 +213,7 @@ class ImageData(LightningDataModule):
             short_hash(f"{pixels} {self.split.recipe(sets)}"),
             short_hash(f"{pixels} {self.split.rule(sets)}"),
             (*sets.notes, *self.split.notes(sets)),
+            sets.num_domains,
         )
 
     def _statistic(self, name: str, measured: Tensor) -> Tensor:

@@ -18,8 +18,19 @@ from moe_lab.errors import ConfigError
 
 ORDER_STREAM, AUGMENT_STREAM, MIX_STREAM, FLIP_STREAM = range(4)
 # Normalised images [B, channels, height, width] and labels [B]; where images are mixed, also the
-# labels of the partners [B] and the share of the first ones, a float.
+# labels of the partners [B] and the share of the first ones, a float; where they are not, and come
+# from domains that are known, also the domain [B] of each.
 Batch = tuple[Any, ...]
+
+
+def domain_of(batch: Batch) -> Tensor | None:
+    """The domain of each image of a batch, [B]; None where it is not known."""
+    return batch[2] if len(batch) == 3 else None
+
+
+def mixture_of(batch: Batch) -> tuple[Tensor, float] | None:
+    """The labels of the partners [B] and the share of the own ones; None without mixup."""
+    return (batch[2], batch[3]) if len(batch) == 4 else None
 
 
 class EpochSampler:
@@ -34,7 +45,9 @@ class EpochSampler:
 
 class ResidentLoader:
     """Iterates (images [B, channels, height, width] float32 normalised, labels [B] int64), and
-    with mixup or cutmix also (..., the partners' labels [B] int64, share of the own label).
+    with mixup or cutmix also (..., the partners' labels [B] int64, share of the own label); without
+    them, where `domains` are given, also (..., domain [B] int64). A mixture of two images is of no
+    one domain.
 
     `batch_size` is that of all ranks together: rank r takes rows r, r + world_size, ... of each
     batch, so the ranks together see exactly the batches of a single process. `shuffle` marks
@@ -55,6 +68,7 @@ class ResidentLoader:
         rank: int = 0,
         world_size: int = 1,
         drop_last: bool = False,
+        domains: Tensor | None = None,
     ) -> None:
         if batch_size < world_size:
             raise ValueError(f"batch_size must be >= {world_size}, one per rank, got {batch_size}")
@@ -64,6 +78,7 @@ class ResidentLoader:
             raise ValueError(f"seed must be >= 0, got {seed}")
         self.device = torch.device(device)
         self.images, self.labels = images.to(self.device), labels.to(self.device)
+        self.domains = None if domains is None else domains.to(self.device)
         self.batch_size, self.seed, self.shuffle = batch_size, seed, shuffle
         self.augment = None if augment is None or augment.is_identity else augment
         self._starts_mirrored: Tensor | None = None
@@ -121,7 +136,7 @@ class ResidentLoader:
         own = slice(self.rank, None, self.world_size)
         if self.augment is None:
             mine = rows[own]
-            return self._normalised(self.images.index_select(0, mine)), self._labels(mine)
+            return self._known(self._normalised(self.images.index_select(0, mine)), mine)
         # Every rank augments the whole batch: its own rows then get the same draws as in one
         # process, at a cost that is negligible beside a training step.
         generator = seeded(self.seed, AUGMENT_STREAM, epoch, step)
@@ -131,9 +146,15 @@ class ResidentLoader:
         images = self.augment(self.images.index_select(0, rows), generator, mirrored)
         mix = self.augment.mix
         if mix is None:
-            return self._normalised(images[own]), self._labels(rows[own])
+            return self._known(self._normalised(images[own]), rows[own])
         mixed, share = mix(self._normalised(images), seeded(self.seed, MIX_STREAM, epoch, step))
         return mixed[own], self._labels(rows[own]), self._labels(partners(rows)[own]), share
+
+    def _known(self, images: Tensor, rows: Tensor) -> Batch:
+        """Images with their labels and, where they are known, domains."""
+        if self.domains is None:
+            return images, self._labels(rows)
+        return images, self._labels(rows), self.domains.index_select(0, rows)
 
     def _labels(self, rows: Tensor) -> Tensor:
         return self.labels.index_select(0, rows)

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Generator, Tensor
 
 from moe_lab.errors import DataError
+
+# Images [B, channels, height, width] uint8, labels [B] int64 and, where images come from domains
+# that are known, the domain [B] int64 of each.
+Part = tuple[Tensor, ...]
 
 
 @dataclass(frozen=True)
@@ -26,16 +31,42 @@ class ImageSets:
     val_images: Tensor | None = None  # [B, channels, height, width] uint8, where they are given
     val_labels: Tensor | None = None  # [B] int64
     notes: tuple[str, ...] = ()  # sentences on what a person should know of how they were read
+    # [B] int64: which of several domains an image comes from, where that is known. No model sees
+    # it, but for a control that is asked to; routing is scored against it.
+    train_domains: Tensor | None = None
+    test_domains: Tensor | None = None
+    val_domains: Tensor | None = None
 
-    def parts(self) -> dict[str, tuple[Tensor, Tensor]]:
-        """Images and labels of "train", "test" and, where it is given, "val"."""
+    def parts(self) -> dict[str, Part]:
+        """Images, labels and perhaps domains of "train", "test" and, where it is given, "val"."""
         found = {
-            "train": (self.train_images, self.train_labels),
-            "test": (self.test_images, self.test_labels),
+            "train": part_of(self.train_images, self.train_labels, self.train_domains),
+            "test": part_of(self.test_images, self.test_labels, self.test_domains),
         }
         if self.val_images is not None and self.val_labels is not None:
-            found["val"] = (self.val_images, self.val_labels)
+            found["val"] = part_of(self.val_images, self.val_labels, self.val_domains)
         return found
+
+    @property
+    def num_domains(self) -> int | None:
+        """How many domains the images come from; None where that is not known."""
+        domains = self.train_domains
+        return None if domains is None else int(domains.max()) + 1
+
+
+def part_of(images: Tensor, labels: Tensor, domains: Tensor | None) -> Part:
+    """Images and labels, and their domains where these are known."""
+    return (images, labels) if domains is None else (images, labels, domains)
+
+
+def fields_of(parts: Mapping[str, Part]) -> dict[str, Tensor]:
+    """What `parts` gives as fields of `ImageSets`: `train_images`, `train_labels`, ..."""
+    kinds = ("images", "labels", "domains")
+    return {
+        f"{name}_{kind}": tensor
+        for name, part in parts.items()
+        for kind, tensor in zip(kinds, part, strict=False)
+    }
 
 
 class Source(ABC):
@@ -49,7 +80,8 @@ class Source(ABC):
 def fingerprint(sets: ImageSets) -> str:
     """The first 16 hex digits of the sha256 over shapes, pixels, labels and class names."""
     digest = hashlib.sha256()
-    for tensor in (tensor for part in sets.parts().values() for tensor in part):
+    # Not over domains: they change neither what is trained nor what is tested.
+    for tensor in (tensor for part in sets.parts().values() for tensor in part[:2]):
         digest.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
         digest.update(tensor.contiguous().numpy().data)
     digest.update("\0".join(sets.class_names).encode())
@@ -59,8 +91,9 @@ def fingerprint(sets: ImageSets) -> str:
 def check_sets(sets: ImageSets) -> None:
     """Raises `DataError` unless shapes, counts, types and labels fit together."""
     shape = sets.train_images.shape[1:]
-    for part, (images, labels) in sets.parts().items():
+    for part, (images, labels, *domains) in sets.parts().items():
         check_part(sets, part, images, labels)
+        assert all(len(domain) == len(labels) for domain in domains)
         if images.shape[1:] != shape:
             raise DataError(
                 f"{sets.name}: images of train are {tuple(shape)}, "

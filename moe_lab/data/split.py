@@ -10,11 +10,10 @@ from torch import Generator, Tensor
 
 from moe_lab.data.classes import keep_classes
 from moe_lab.data.resident import seeded
-from moe_lab.data.sources import ImageSets, stratified
+from moe_lab.data.sources import ImageSets, Part, stratified
 from moe_lab.errors import DataError
 
 TEST_STREAM = 4  # of the draws that follow from a seed; the others are in resident
-Part = tuple[Tensor, Tensor]  # images [B, channels, height, width] uint8, labels [B] int64
 
 
 @dataclass(frozen=True)
@@ -103,18 +102,17 @@ class Split:
 
     def parts(self, sets: ImageSets) -> dict[str, Part]:
         """Training, validation and test images of what `chosen` kept."""
-        images, labels = sets.train_images, sets.train_labels
+        whole = sets.parts()
         generator = Generator().manual_seed(2 * self.seed)
-        images, labels = subset_of("subset", self.subset, images, labels, sets.name, generator)
+        drawn = subset_of("subset", self.subset, whole["train"], sets.name, generator)
         tested = subset_of(
             "test_subset",
             self.test_subset,
-            sets.test_images,
-            sets.test_labels,
+            whole["test"],
             sets.name,
             seeded(self.seed, TEST_STREAM),
         )
-        given = sets.parts().get("val")
+        given = whole.get("val")
         if given is not None and self.val_fraction is not None:
             raise DataError(
                 f"dataset.val_fraction={self.val_fraction}, but {sets.name} has validation images",
@@ -122,17 +120,14 @@ class Split:
                 "leave out dataset.val_fraction (or set it to null), or move val elsewhere",
             )
         generator = Generator().manual_seed(2 * self.seed + 1)
-        count = 0 if given is not None else self._num_val(len(labels))
-        held_out = stratified(labels, count, generator)
-        train = images[~held_out], labels[~held_out]
+        count = 0 if given is not None else self._num_val(len(drawn[1]))
+        held_out = stratified(drawn[1], count, generator)
+        train = rows_of(drawn, ~held_out)
         if self.imbalance is not None:
-            rows = thinned(train[1], self._shares(len(sets.class_names)), generator)
-            train = train[0][rows], train[1][rows]
-        return {
-            "train": train,
-            "val": given or (images[held_out], labels[held_out]),
-            "test": tested,
-        }
+            train = rows_of(
+                train, thinned(train[1], self._shares(len(sets.class_names)), generator)
+            )
+        return {"train": train, "val": given or rows_of(drawn, held_out), "test": tested}
 
     @property
     def _held_out(self) -> float:
@@ -172,12 +167,16 @@ class Split:
         return [float(share) for share in self.imbalance]
 
 
-def subset_of(
-    key: str, count: int | None, images: Tensor, labels: Tensor, name: str, generator: Generator
-) -> Part:
+def rows_of(part: Part, rows: Tensor) -> Part:
+    """The images that `rows` marks or lists, with all that is known of them."""
+    return tuple(tensor[rows] for tensor in part)
+
+
+def subset_of(key: str, count: int | None, part: Part, name: str, generator: Generator) -> Part:
     """`count` of the images, each class in proportion, or all of them for None."""
+    labels = part[1]
     if count is None:
-        return images, labels
+        return part
     if count > len(labels):
         kind = "test" if key == "test_subset" else "training"
         raise DataError(
@@ -185,8 +184,7 @@ def subset_of(
             f"at most {len(labels)} {kind} images",
             f"lower dataset.{key} or set it to null",
         )
-    rows = stratified(labels, count, generator)
-    return images[rows], labels[rows]
+    return rows_of(part, stratified(labels, count, generator))
 
 
 def thinned(labels: Tensor, shares: Sequence[float], generator: Generator) -> Tensor:

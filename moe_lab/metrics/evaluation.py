@@ -20,21 +20,24 @@ class Evaluation(nn.Module):
     What it measures with are the statistics that entries of the registry name.
     """
 
-    def __init__(self, num_classes: int) -> None:
+    def __init__(self, num_classes: int, num_domains: int | None = None) -> None:
         super().__init__()
-        self.num_classes = num_classes
+        self.num_classes, self.num_domains = num_classes, num_domains
         self.whole = nn.ModuleDict()  # class -> OutputStatistics
         self.layers = nn.ModuleDict()  # name of a routing -> class -> LayerStatistics
 
-    def update(self, output: Output, target: Tensor) -> None:
-        """Add a batch of outputs with its true labels [B]."""
+    def update(self, output: Output, target: Tensor, domain: Tensor | None = None) -> None:
+        """Add a batch of outputs with its true labels [B] and, where known, domains [B]."""
         if not self.whole:
             self._size(output, target)
         for statistics in self._of_output():
             statistics.add(output, target)
         for layer in self.layers:
             for of_layer in self._of_layer(layer):
-                of_layer.add(output, layer, target)
+                if not of_layer.of_domains:
+                    of_layer.add(output, layer, target)
+                elif domain is not None:
+                    of_layer.add(output, layer, domain)
 
     def _size(self, output: Output, target: Tensor) -> None:
         for name, kind in kinds(by_layer=False).items():
@@ -46,7 +49,8 @@ class Evaluation(nn.Module):
             measures = nn.ModuleDict()
             for name, kind in kinds(by_layer=True).items():
                 assert issubclass(kind, LayerStatistics)
-                of_layer = kind.sized_for(output, layer, self.num_classes)
+                size = self.num_domains if kind.of_domains else self.num_classes
+                of_layer = None if size is None else kind.sized_for(output, layer, size)
                 if of_layer is not None:
                     measures[name] = of_layer.to(target.device)
             self.layers[layer] = measures

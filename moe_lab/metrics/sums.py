@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,7 +62,13 @@ class OutputStatistics(Sums):
 
 
 class LayerStatistics(Sums):
-    """Sums over what one routing of a model does; each layer has its own."""
+    """Sums over what one routing of a model does; each layer has its own.
+
+    One with `of_domains` is sized by the number of domains instead of classes and given the true
+    domain of each image instead of its label; where domains are not known it is left out.
+    """
+
+    of_domains: ClassVar[bool] = False
 
     @classmethod
     @abstractmethod

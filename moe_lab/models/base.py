@@ -56,6 +56,18 @@ class Model(nn.Module, ABC):
         output: Output = self(images, every_expert=every_expert)
         return output
 
+    def reads_domain(self) -> bool:
+        """Whether a router in it is a control that is told the true domain of each image."""
+        return False
+
+    def with_domain(
+        self, images: Tensor, domain: Tensor | None, *, every_expert: bool = False
+    ) -> Output:
+        """As forward; a model that `reads_domain` is told the domain [B] of each image as well."""
+        # A method of its own, for the same reason as `teach`.
+        output: Output = self(images, every_expert=every_expert)
+        return output
+
     @abstractmethod
     def forward(self, images: Tensor, *, every_expert: bool = False) -> Output:
         """Normalised images [B, channels, height, width] -> Output."""

@@ -51,9 +51,22 @@ def storages_read(model: nn.Module, images: Tensor) -> set[int]:
     was_training = model.training
     model.eval()
     with torch.compiler.set_stance("force_eager"), ReadTensors() as read:
-        model(images)
+        answer_to(model, images)
     model.train(was_training)
     return read.storages
+
+
+def answer_to(model: nn.Module, images: Tensor) -> None:
+    """Evaluate images. A model that is told domains is told one: every expert costs the same."""
+    inner = getattr(model, "model", model)
+    if not (isinstance(inner, Model) and inner.reads_domain()):
+        model(images)
+        return
+    domain = torch.zeros(len(images), dtype=torch.int64, device=images.device)
+    if isinstance(model, Model):
+        model.with_domain(images, domain)
+    else:  # a classifier, which hands it on
+        model(images, domain=domain)
 
 
 class ReadTensors(TorchDispatchMode):
@@ -89,6 +102,6 @@ def flops_per_image(model: nn.Module, images: Tensor) -> int:
     model.eval()
     # Not compiled: what runs inside compiled code cannot be seen.
     with torch.compiler.set_stance("force_eager"), FlopCounterMode(display=False) as counter:
-        model(images)
+        answer_to(model, images)
     model.train(was_training)
     return round(counter.get_total_flops() / len(images))

@@ -55,19 +55,33 @@ class Mixture(Model):
     def routed_layers(self) -> Mapping[str, nn.Module]:
         return {"router": self}
 
+    def reads_domain(self) -> bool:
+        return isinstance(self.router, Router) and self.router.reads_domain
+
+    def with_domain(
+        self, images: Tensor, domain: Tensor | None, *, every_expert: bool = False
+    ) -> MixtureOutput:
+        known = domain if self.reads_domain() else None
+        return self.route_and_combine(self.backbone(images), every_expert, known)
+
     def forward(self, images: Tensor, *, every_expert: bool = False) -> MixtureOutput:
         return self.route_and_combine(self.backbone(images), every_expert)
 
-    def route_and_combine(self, features: Tensor, every_expert: bool = False) -> MixtureOutput:
-        """Steps 2 to 4 for features [B, ...]."""
+    def route_and_combine(
+        self, features: Tensor, every_expert: bool = False, domain: Tensor | None = None
+    ) -> MixtureOutput:
+        """Steps 2 to 4 for features [B, ...]; `domain` [B] is for a router that reads it."""
+        told = () if domain is None else (domain,)
         if every_expert or isinstance(self.router, ExpertOutputRouter):
-            return self._evaluate_all_experts(features)
-        routing = self.router(features)
+            return self._evaluate_all_experts(features, told)
+        routing = self.router(features, *told)
         plan = Plan.from_weights(routing.weights)
         log_probs = self.combine(self.experts(features, plan), plan)
         return MixtureOutput(log_probs, routing, features=features)
 
-    def _evaluate_all_experts(self, features: Tensor) -> MixtureOutput:
+    def _evaluate_all_experts(
+        self, features: Tensor, told: tuple[Tensor, ...] = ()
+    ) -> MixtureOutput:
         """Steps 2 to 4 with every expert on every image, as some routers and losses require."""
         # One evaluation for both uses: in a second one dropout would draw again, and the combined
         # prediction and the single experts would disagree.
@@ -77,7 +91,7 @@ class Mixture(Model):
         if isinstance(self.router, ExpertOutputRouter):
             routing = self.router(features, every_pair.dense(outputs))
         else:
-            routing = self.router(features)
+            routing = self.router(features, *told)
         plan = Plan.from_weights(routing.weights)
         # The rest still follows the sparse plan, so that a loss that reads every expert does not
         # change what the model predicts.

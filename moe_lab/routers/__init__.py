@@ -12,6 +12,7 @@ from moe_lab.routers.gumbel import GumbelRouter
 from moe_lab.routers.hash import HashRouter
 from moe_lab.routers.loss_predicting import LossPredictingRouter
 from moe_lab.routers.noisy_top_k import NoisyTopKRouter
+from moe_lab.routers.oracle import OracleRouter
 from moe_lab.routers.random import RandomRouter
 from moe_lab.routers.relu import ReLURouter
 from moe_lab.routers.sigmoid_balanced import SigmoidBalancedRouter
@@ -45,6 +46,7 @@ __all__ = [
     "MLPGate",
     "NetworkGate",
     "NoisyTopKRouter",
+    "OracleRouter",
     "RandomRouter",
     "ReLURouter",
     "Router",

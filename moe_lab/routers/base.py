@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -44,6 +44,8 @@ class Router(nn.Module, ABC):
     # What the weights of an image sum to, in training and in evaluation: "one"; "at most one",
     # where the rest counts as the uniform prediction; or "free", any sum that is not negative.
     row_sum: RowSum
+    # True for a control that takes the true domain of each image: forward(features, domain).
+    reads_domain: ClassVar[bool] = False
 
     def forward(self, features: Tensor) -> Routing:
         # Half precision turns close scores into ties and moves images between experts, so

@@ -23,6 +23,7 @@ from moe_lab.models import Model
 from moe_lab.models.feedback import refuse_labels
 from moe_lab.training.checkpoint_files import CheckpointFiles
 from moe_lab.training.classifier import Classifier
+from moe_lab.training.known_domains import refuse_unknown_domains, refuse_untold_oracle
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,8 @@ def fill_in_data(config: DictConfig, data: ImageData) -> None:
     OmegaConf.update(config, "dataset.num_classes", data.num_classes)
     OmegaConf.update(config, "dataset.mean", [float(value) for value in data.mean])
     OmegaConf.update(config, "dataset.std", [float(value) for value in data.std])
+    if data.num_domains is not None:
+        OmegaConf.update(config, "dataset.num_domains", data.num_domains, force_add=True)
     if config.dataset.epochs is None:
         OmegaConf.update(config, "dataset.epochs", epochs_for(len(data.loader("train"))))
     if config.trainer.max_epochs is None:
@@ -108,6 +111,7 @@ def build_classifier(config: DictConfig, length: Length | None = None) -> Classi
     """Model, objective and, where a length is given, optimizer and schedule."""
     refuse_what_is_foreign(config)
     model: Model = build(config.model)
+    refuse_untold_oracle(model)
     why = model.cannot_evaluate()
     if why is not None:
         raise refuse_labels(why)
@@ -123,6 +127,7 @@ def build_classifier(config: DictConfig, length: Length | None = None) -> Classi
     if length is not None:
         refuse_fused_clipping(config)
         refuse_mixing(config, model)
+        refuse_unknown_domains(config, model)
         training = {
             "optimizer": build(config.optimizer),
             "schedule": build(config.scheduler),
@@ -141,6 +146,7 @@ def build_classifier(config: DictConfig, length: Length | None = None) -> Classi
         config={str(key): value for key, value in plain.items()},
         test_time_flip=asks_for_flip(config),
         channels_last=config.get("channels_last", False),
+        num_domains=config.dataset.get("num_domains"),
         **training,
     )
 

@@ -16,7 +16,8 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
 from moe_lab.data.pixels import Images, PixelReader
-from moe_lab.data.resident import Batch
+from moe_lab.data.resident import Batch, domain_of, mixture_of
+from moe_lab.errors import UserError
 from moe_lab.losses import Objective
 from moe_lab.losses.mixed import mixed_loss
 from moe_lab.metrics.evaluation import Evaluation
@@ -25,7 +26,7 @@ from moe_lab.networks.progress import end_step, follow
 from moe_lab.outputs import Output
 from moe_lab.routers.temperature import moving_temperature
 from moe_lab.training.finiteness import refuse_nan, refuse_training_loss, refuse_weights
-from moe_lab.training.micro_batches import in_micro_batches
+from moe_lab.training.micro_batches import Teach, in_micro_batches
 from moe_lab.training.ranks import draw_apart
 from moe_lab.training.schedules import Plateau, Schedule
 
@@ -58,6 +59,7 @@ class Classifier(LightningModule):
         config: dict[str, Any] | None = None,
         test_time_flip: bool = False,
         channels_last: bool = False,
+        num_domains: int | None = None,
     ) -> None:
         super().__init__()
         self.model = model
@@ -75,15 +77,18 @@ class Classifier(LightningModule):
         self.averages: dict[str, Tensor] | None = None  # saved in place of weights of these names
         self.register_buffer("mean", torch.as_tensor(list(mean), dtype=torch.float32))
         self.register_buffer("std", torch.as_tensor(list(std), dtype=torch.float32))
-        self.evaluation = Evaluation(num_classes)
+        self.evaluation = Evaluation(num_classes, num_domains)
         self.train_sums: Tensor | None = None  # [3] summed loss, correct answers, images
 
-    def forward(self, images: Tensor, *, every_expert: bool = False) -> Output:
+    def forward(
+        self, images: Tensor, *, every_expert: bool = False, domain: Tensor | None = None
+    ) -> Output:
+        """`domain` [B] reaches no model but a control that reads it."""
         images = self._laid_out(images)
-        output: Output = self.model(images, every_expert=every_expert)
+        output = self.model.with_domain(images, domain, every_expert=every_expert)
         if not self.test_time_flip or self.model.training:
             return output
-        mirrored: Output = self.model(images.flip(-1))
+        mirrored = self.model.with_domain(images.flip(-1), domain)
         summed = torch.logaddexp(output.log_probs, mirrored.log_probs)
         return replace(output, log_probs=summed - math.log(2))
 
@@ -102,6 +107,13 @@ class Classifier(LightningModule):
         shape = (1, -1, 1, 1)
         pixels = self.pixel_reader().read(images).to(self.mean.device)
         normalised = (pixels - self.mean.view(shape)) / self.std.view(shape)
+        if self.model.reads_domain():
+            raise UserError(
+                "this model was told the true domain of each image (router=oracle), so it cannot "
+                "say anything about new ones",
+                "a model that finds out by itself",
+                "use a run with another router",
+            )
         was_training = self.model.training
         self.model.eval()
         probs: Tensor = self(normalised).log_probs.exp()
@@ -125,14 +137,18 @@ class Classifier(LightningModule):
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         follow(self, self.trainer.global_step / max(1, self.total_steps - 1))
 
-    def teach(self, images: Tensor, target: Tensor) -> Output:
+    def teach(self, images: Tensor, target: Tensor, domain: Tensor | None = None) -> Output:
         """The output of a training step for images and labels [B], in micro-batches where the step
-        has more images than one.
+        has more images than one; `domain` [B] is for a control that reads it.
         """
-        teach = partial(self.model.teach, every_expert=self.objective.needs_every_expert)
+        needs_every = self.objective.needs_every_expert
+        teach: Teach = partial(self.model.teach, every_expert=needs_every)
+        told = (domain,) if domain is not None and self.model.reads_domain() else ()
+        if told:
+            teach = partial(_teach_told, self.model, needs_every)
         size = self.micro_batch_size or len(target) * self.trainer.world_size
         most = -(-size // self.trainer.world_size)  # on each device
-        return in_micro_batches(teach, self.model, self._laid_out(images), target, most)
+        return in_micro_batches(teach, self.model, self._laid_out(images), target, most, *told)
 
     def optimizer_step(self, *arguments: Any, **more: Any) -> None:
         super().optimizer_step(*arguments, **more)
@@ -140,12 +156,13 @@ class Classifier(LightningModule):
         end_step(self.model)
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
-        images, target, *mixed = batch
-        output = self.teach(images, target)
+        images, target, *_ = batch
+        mixture = mixture_of(batch)
+        output = self.teach(images, target, domain_of(batch))
         answer = output.log_probs.detach().argmax(-1)
         correct = (answer == target).sum()
-        if mixed:
-            partner, share = mixed
+        if mixture is not None:
+            partner, share = mixture
             loss = mixed_loss(self.objective, output, target, partner, share)
             correct = share * correct + (1 - share) * (answer == partner).sum()
         else:
@@ -212,7 +229,8 @@ class Classifier(LightningModule):
 
     def _evaluate(self, batch: Batch) -> None:
         images, target, *_ = batch
-        self.evaluation.update(self(images), target)
+        domain = domain_of(batch)
+        self.evaluation.update(self(images, domain=domain), target, domain)
 
     def on_validation_epoch_end(self) -> None:
         self._report("val")
@@ -267,6 +285,13 @@ class Classifier(LightningModule):
         # Here and not in the callback, which is not asked where weights alone are saved.
         if self.averages is not None:
             checkpoint["state_dict"] |= self.averages
+
+
+def _teach_told(
+    model: Model, every_expert: bool, images: Tensor, target: Tensor, domain: Tensor
+) -> Output:
+    """A training step of a model that is told the domain, which no label teaches."""
+    return model.with_domain(images, domain, every_expert=every_expert)
 
 
 def parameter_groups(*modules: torch.nn.Module) -> list[dict[str, Any]]:

@@ -20,14 +20,15 @@ from torch.utils.checkpoint import checkpoint
 from moe_lab.losses.whole_batch import BATCH_SECOND, change
 from moe_lab.outputs import Output
 
-Teach = Callable[[Tensor, Tensor], Output]  # images [B, ...], labels [B] -> output of B images
+# Images [B, ...], labels [B] and whatever else is known of each image -> output of B images.
+Teach = Callable[..., Output]
 
 
 def in_micro_batches(
-    teach: Teach, model: nn.Module, images: Tensor, target: Tensor, most: int
+    teach: Teach, model: nn.Module, images: Tensor, target: Tensor, most: int, *more: Tensor
 ) -> Output:
-    """The output of `teach` for all images [B, ...] and labels [B], computed for at most `most` at
-    a time; in one piece, without any extra work, where that is enough.
+    """The output of `teach` for all images [B, ...], labels [B] and `more` [B], computed for at
+    most `most` at a time; in one piece, without any extra work, where that is enough.
 
     The parts are as equal as can be, since batch norm cannot train on a last part of one image. The
     random numbers of a part are the same when it is computed again, and buffers of `model`, such
@@ -35,12 +36,13 @@ def in_micro_batches(
     """
     count = -(-len(target) // most)
     if count <= 1:
-        return teach(images, target)
+        return teach(images, target, *more)
 
     def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
         return nullcontext(), KeptBuffers(model)
 
-    parts = zip(images.tensor_split(count), target.tensor_split(count), strict=True)
+    given = (images, target, *more)
+    parts = zip(*(tensor.tensor_split(count) for tensor in given), strict=True)
     return joined(
         [checkpoint(teach, *part, use_reentrant=False, context_fn=contexts) for part in parts]
     )

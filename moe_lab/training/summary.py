@@ -49,7 +49,7 @@ def ending_of(trainer: Trainer, exit_code: int) -> dict[str, str]:
 def costs_of(classifier: Classifier, data: ImageData, stopwatch: Stopwatch) -> dict[str, Any]:
     """Parameters, operations and time; the classifier goes to where the images are."""
     used = classifier.evaluation.used_share()
-    images, _ = next(iter(data.loader("val")))
+    images, *_ = next(iter(data.loader("val")))
     model = classifier.to(images.device).model
     with torch.random.fork_rng():
         flops = costs.flops_per_image(classifier, images[:256])

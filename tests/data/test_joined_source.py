@@ -64,6 +64,7 @@ def test_fashion_and_digits_are_one_task_of_twenty_classes(tmp_path: Path) -> No
     assert (data.name, data.num_classes, data.shape) == ("fmnist_mnist", 20, (1, 28, 28))
     assert data.class_names[8] == "fashion_Bag"
     assert data.class_names[17] == "digit_7"
-    images, labels = data.prepare().parts["test"]
+    images, labels, domains = data.prepare().parts["test"]
+    assert torch.equal(domains, (labels >= 10).long())
     assert torch.equal(images.amax((1, 2, 3)) == 0, labels >= 10)
     assert data.sizes == {"train": 72, "val": 8, "test": 20}

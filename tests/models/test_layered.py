@@ -66,6 +66,10 @@ def test_every_router_is_sound_inside_a_network_or_refused(model: str, router: s
         with pytest.raises(ConfigError, match=r"decides from|expert\.out_features"):
             compose_subject(config)
         return
+    if get_class(config.router._target_).reads_domain:
+        with pytest.raises(ConfigError, match="does not hand on"):
+            compose_subject(config)
+        return
     assert failures(compose_subject(config)) == []
 
 

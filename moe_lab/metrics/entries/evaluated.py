@@ -14,6 +14,7 @@ routed = partial(
     Metric, splits=EVALUATED, by_layer=True, group="router", statistics="routing.RoutingStatistics"
 )
 divided = partial(routed, group="specialisation")
+by_domain = partial(divided, statistics="domains.DomainStatistics")
 in_tokens = partial(routed, statistics="tokens.TokenStatistics")
 of_passes = partial(
     Metric, splits=EVALUATED, group="passes", unit="%", form=".1f",
@@ -156,6 +157,31 @@ EVALUATION = (
         form=".1f",
         meaning="images whose first expert has the number of their class; needs E = C",
         formula="trace(first) / sum(first)",
+    ),
+    by_domain(
+        name="domain_information", label="information I(E;D)", short="I(E;D)", unit=BITS,
+        better="higher",
+        meaning="what the first expert tells about the true domain, less what it would by chance",
+        formula="H(E) + H(D) - H(E, D) - null", source="Vinh, Epps and Bailey 2010",
+        panel="Information I(E;D)", kept="max", shown=("summary", "layer", "curves"),
+    ),
+    by_domain(
+        name="domain_information_null", label="information on the domain by chance", unit=BITS,
+        meaning="what a random router of the same load would show of the domain",
+        formula="mean of H(E) + H(D) - H(E, D) over tables with the same margins",
+        source="Patefield 1981", panel="Information I(E;D)",
+    ),
+    by_domain(
+        name="domain_information_p_value", label="p-value of the information on the domain",
+        better="lower",
+        meaning="share of random routers that show as much of the domain",
+        formula="(1 + #{null >= seen}) / (1 + draws)", source="Patefield 1981",
+    ),
+    by_domain(
+        name="domain_specialisation", label="specialisation score by domain", better="higher",
+        meaning="adjusted mutual information; 0: chance, 1: expert and domain determine each other",
+        formula="(I - null) / ((H(E) + H(D)) / 2 - null)", source="Vinh, Epps and Bailey 2010",
+        panel="Specialisation score",
     ),
     routed(
         name="share_{expert}", label="load share of expert {expert}", unit="%", form=".1f",
