@@ -92,6 +92,11 @@ COST_METRICS = (
         name="seed", label="seed", form="d", group="trainer", formula="the setting seed",
         meaning="decides initial weights, order of images, augmentation and noise",
     ),
+    Metric(
+        name="split_seed", label="split seed", form="d", group="trainer",
+        formula="the setting dataset.split_seed",
+        meaning="decides which images are held out and drawn",
+    ),
 )
 
 # Lines of health.jsonl: of the last `window` training steps, with a value for each expert.
