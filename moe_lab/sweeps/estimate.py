@@ -83,7 +83,8 @@ def measure(config: DictConfig) -> Cost:
         steps = length.steps_per_epoch
         stopwatch, trainer, timer = time_steps(config, data, classifier, steps)
         per_step = stopwatch.train_seconds / max(1, trainer.fit_loop.total_batch_idx + 1)
-        epoch = per_step * steps + timer.validation + timer.rest
+        validations = 1 / (config.trainer.get("check_val_every_n_epoch") or 1)
+        epoch = per_step * steps + timer.validation * validations + timer.rest
         final = timer.validation * (1 + data.sizes["test"] / max(1, data.sizes["val"]))
         used += bytes_of(classifier, trainer, data)
         seconds = setting_up + config.trainer.max_epochs * epoch + final + write_page(config)
@@ -108,6 +109,7 @@ def fit(
     """One short epoch with the callbacks of the run."""
     config = config.copy()
     config.trainer.limit_train_batches, config.trainer.max_epochs = batches, 1
+    config.trainer.check_val_every_n_epoch = 1  # the one epoch is validated, or nothing is timed
     stopwatch, timer = Stopwatch(), Timer()
     callbacks = [*build.build_callbacks(config), timer, stopwatch]
     trainer = build.build_trainer(config, callbacks, [])

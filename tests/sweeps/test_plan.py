@@ -94,6 +94,19 @@ def test_a_plan_of_a_sweep_that_has_begun_leaves_out_what_is_done(
     assert sorted(path.stat().st_mtime_ns for path in sweep.rglob("*")) == before
 
 
+def test_a_run_that_is_validated_now_and_then_is_planned_with_as_many_validations(
+    train: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entries = planned(monkeypatch)
+    line = ("plan=true", "model=dense", "trainer.max_epochs=400", "report=false")
+    assert train(*line, "trainer.check_val_every_n_epoch=200")[0] == 0
+    assert train(*line)[0] == 0
+    now_and_then, always = (entry.found for entry in entries)
+    assert not isinstance(now_and_then, str), now_and_then
+    assert not isinstance(always, str)
+    assert now_and_then.seconds < 0.8 * always.seconds
+
+
 def test_planning_changes_no_later_run(train: Train, read_json: ReadJSON) -> None:
     _, first = train("seed=3")
     train("plan=true", "seed=4")
