@@ -10,17 +10,19 @@ BUDGET_KEYS = ("budget", "side", "cost")
 
 def print_baseline(job: Composition) -> None:
     """Both costs, and the command that trains the dense network."""
-    from moe_lab.comparison.dense_baseline import dense_twin
+    from moe_lab.comparison.dense_baseline import match_dense
     from moe_lab.training.sandbox import at_work
 
     config = job.config
     words = [word for word in job.words if word.lstrip("+").split("=")[0] not in BUDGET_KEYS]
     with at_work():
-        twin = dense_twin(words, config.budget, config.side, config.cost)
-    share = twin.cost / twin.mixture_cost - 1
-    print(f"{twin.budget} of the mixture: {twin.mixture_cost:,.0f}")
-    print(f"{twin.budget} of its matched dense baseline: {twin.cost:,} ({100 * share:+.2f} %)")
-    print(f"\n{twin.command}")
+        baseline = match_dense(words, config.budget, config.side, config.cost)
+    share = baseline.cost / baseline.mixture_cost - 1
+    print(f"{baseline.budget} of the mixture: {baseline.mixture_cost:,.0f}")
+    print(
+        f"{baseline.budget} of its matched dense baseline: {baseline.cost:,} ({100 * share:+.2f} %)"
+    )
+    print(f"\n{baseline.command}")
 
 
 main = Command(

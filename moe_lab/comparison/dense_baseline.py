@@ -43,7 +43,7 @@ NO_BASELINE = {
 
 
 @dataclass(frozen=True)
-class Twin:
+class DenseBaseline:
     """The matched dense baseline of a mixture, as overrides of the training command."""
 
     overrides: list[str]
@@ -76,9 +76,9 @@ BUDGETS: dict[str, Callable[[Model, Tensor], int]] = {
 }
 
 
-def dense_twin(
+def match_dense(
     overrides: Sequence[str], budget: str, side: str = "below", cost: float | None = None
-) -> Twin:
+) -> DenseBaseline:
     """The matched dense baseline of the mixture that `overrides` of the training command make.
 
     Everything both have in common is kept; the width is the largest whose cost does not exceed the
@@ -98,7 +98,7 @@ def dense_twin(
         return count_cost(sized, budget)
 
     size = find_width(cost_at, cost, step, side)
-    return Twin([*words, f"{width}={size}"], size, budget, cost, cost_at(size))
+    return DenseBaseline([*words, f"{width}={size}"], size, budget, cost, cost_at(size))
 
 
 def dense_words(overrides: Sequence[str]) -> tuple[list[str], str]:

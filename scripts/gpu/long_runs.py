@@ -34,11 +34,11 @@ class LongRun:
 
 
 # Of the same FLOPs: one head of 264 units for a router and two experts of 128.
-TWIN = ("experiment=cifar10_best", "model=dense", "loss=task", "expert.hidden=264")
+BASELINE = ("experiment=cifar10_best", "model=dense", "loss=task", "expert.hidden=264")
 PARTS: dict[str, dict[str, LongRun]] = {
     "cifar10_best": {
         "mixture": LongRun(("experiment=cifar10_best",)),
-        "twin": LongRun(TWIN),
+        "dense": LongRun(BASELINE),
     },
     "modular_cifar10": {
         "gate": LongRun(("experiment=modular_cifar10",)),

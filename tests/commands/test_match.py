@@ -1,4 +1,4 @@
-"""The entry point that sizes a dense twin."""
+"""The entry point that sizes a matched dense baseline."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def test_the_printed_command_trains_a_network_of_the_recorded_cost(
         code, run = train(*words, small=False)
         assert code == 0
         costs.append(json.loads((run / "summary.json").read_text())["flops_per_image"])
-    mixture, twin = costs
-    assert mixture - 2 * 794 < twin <= mixture  # a hidden unit is 794 multiply-adds
+    mixture, baseline = costs
+    assert mixture - 2 * 794 < baseline <= mixture  # a hidden unit is 794 multiply-adds
 
 
 def test_bad_requests_end_with_code_2(capsys: pytest.CaptureFixture[str]) -> None:

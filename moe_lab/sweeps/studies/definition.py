@@ -75,9 +75,9 @@ class StudyPart:
 @functools.cache
 def baseline_words(mixture: tuple[str, ...], budget: str) -> tuple[str, ...]:
     """The overrides of the matched dense baseline of a mixture; takes a second or two."""
-    from moe_lab.comparison.dense_baseline import dense_twin  # imports torch
+    from moe_lab.comparison.dense_baseline import match_dense  # imports torch
 
-    return tuple(dense_twin(mixture, budget).overrides)
+    return tuple(match_dense(mixture, budget).overrides)
 
 
 @dataclass(frozen=True)
