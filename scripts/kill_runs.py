@@ -63,7 +63,8 @@ def kills(count: int, draw: random.Random, folders: list[Path]) -> int:
             target = rooms[number % len(rooms)] / f"{kind}{number}"
             number += 1
             found["histories"] += 1
-            found["kills"] += disturbed(kinds[kind], target, seconds[kind], draw)
+            lines = count_lines(whole[kind])
+            found["kills"] += disturbed(kinds[kind], target, lines, seconds[kind], draw)
             wrong = differences(whole[kind], target)
             found["lost or unequal"] += bool(wrong)
             for line in wrong:
@@ -80,24 +81,47 @@ def timed(line: list[str], target: Path) -> float:
     return time.monotonic() - started
 
 
-def disturbed(line: list[str], target: Path, seconds: float, draw: random.Random) -> int:
-    """Kill at random moments, twice on average, and let it end; how often it was killed."""
+def disturbed(
+    line: list[str], target: Path, lines: int, seconds: float, draw: random.Random
+) -> int:
+    """Kill at random moments, thrice on average, and let it end; how often it was killed."""
     times = 0
-    while True:
+    while draw.random() < 0.75:
         process = subprocess.Popen(
-            command(line, target), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            command(line, target), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        if draw.random() < 0.33:
-            said, _ = process.communicate()
-            if process.returncode:
-                print(said, flush=True)
-            return times
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.communicate(timeout=draw.uniform(0.3, 1.0) * seconds)
-            return times  # it was faster than the kill
-        process.send_signal(signal.SIGTERM if draw.random() < 0.1 else signal.SIGKILL)
-        process.communicate()
-        times += 1
+        # Most at a place in the record, since most of the time goes into the start.
+        if draw.random() < 0.8:
+            wait_for(process, target, draw.randrange(lines))
+            time.sleep(draw.uniform(0, 0.1))
+        else:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(draw.uniform(0, seconds))
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM if draw.random() < 0.1 else signal.SIGKILL)
+            times += 1
+        process.wait()
+    ended = subprocess.run(
+        command(line, target), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    if ended.returncode:
+        print(ended.stdout, flush=True)
+    return times
+
+
+def wait_for(process: subprocess.Popen[bytes], target: Path, lines: int) -> None:
+    """Until so many lines are on record, or the process has ended."""
+    while process.poll() is None and count_lines(target) < lines:
+        time.sleep(0.005)
+
+
+def count_lines(target: Path) -> int:
+    """The lines of all metrics.jsonl in a folder, which may be changing."""
+    total = 0
+    for path in target.rglob("metrics.jsonl"):
+        with contextlib.suppress(OSError):
+            total += path.read_bytes().count(b"\n")
+    return total
 
 
 def command(line: list[str], target: Path) -> list[str]:

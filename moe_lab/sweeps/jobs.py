@@ -11,6 +11,7 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from moe_lab.config.compose import Composition
+from moe_lab.training.checksums import Damaged, digest_of_list
 from moe_lab.training.disk import write_atomically
 from moe_lab.training.recorded_files import read_json, understanding
 from moe_lab.training.run_directory import asked_hash
@@ -63,7 +64,8 @@ def write_record(sweep: Path, jobs: Sequence[Job]) -> None:
          "overrides": list(job.overrides)}
         for job in known.values()
     ]  # fmt: skip
-    write_atomically(sweep / RECORD, json.dumps({"jobs": content}, indent=2) + "\n")
+    record = {"jobs": content, "checksum": digest_of_list(content)}
+    write_atomically(sweep / RECORD, json.dumps(record, indent=2) + "\n")
 
 
 def recorded_jobs(sweep: Path) -> list[Job]:
@@ -73,6 +75,9 @@ def recorded_jobs(sweep: Path) -> list[Job]:
         return []
     content = read_json(path)
     with understanding(path):
+        # Sweeps of earlier versions have no checksum.
+        if content.get("checksum") not in (None, digest_of_list(content["jobs"])):
+            raise Damaged(path, f"delete {path}: the line of the sweep writes it again")
         return [
             Job(tuple(j["overrides"]), int(j["seed"]), str(j["config_hash"]))
             for j in content["jobs"]

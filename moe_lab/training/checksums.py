@@ -30,7 +30,7 @@ class Damaged(RecordError):
     def __init__(self, path: Path, todo: str = "") -> None:
         self.path = path
         super().__init__(
-            f"{path} is damaged or was changed: it does not match {NAME}",
+            f"{path} is damaged or was changed: it does not match its checksum",
             "the files of a run directory as training left them",
             todo or "take them from a copy, or train again in another run_dir",
         )

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from moe_lab.commands.sweep import main as sweep_main
+from moe_lab.sweeps.jobs import Job, recorded_jobs, write_record
 from moe_lab.train import main as train_main
 from moe_lab.training.claim import claim
 from moe_lab.training.status import read_state
@@ -150,6 +151,19 @@ def test_status_and_report_read_a_sweep(
     (sweep / "comparison.md").unlink()
     assert sweep_main(["report", str(sweep)]) == 0
     assert "±" in (sweep / "comparison.md").read_text()
+
+
+def test_a_flipped_bit_in_the_list_of_jobs_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_record(tmp_path, [Job(("seed=0",), 0, "abc")])
+    assert [job.seed for job in recorded_jobs(tmp_path)] == [0]
+    record = tmp_path / "sweep.json"
+    record.write_text(record.read_text().replace('"seed": 0', '"seed": 1'))
+    assert sweep_main(["status", str(tmp_path)]) == 1
+    assert "sweep.json is damaged" in capsys.readouterr().err
+    record.write_text(json.dumps({"jobs": []}))  # as an earlier version wrote it
+    assert recorded_jobs(tmp_path) == []
 
 
 def test_status_of_a_folder_without_a_sweep_is_a_wrong_command_line(

@@ -8,13 +8,16 @@ import json
 import shutil
 import sys
 import time
+import uuid
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from moe_lab.comparison.found_runs import Run
 from moe_lab.sweeps import line
 from moe_lab.sweeps.launch_jobs import STOPPED
 from moe_lab.sweeps.studies.work_list import LINE, StudyRun
-from moe_lab.training.status import Stopped, recorded_state
+from moe_lab.training.disk import write_atomically
+from moe_lab.training.status import Stopped
 
 
 def train_all(
@@ -40,24 +43,32 @@ def train_all(
 
 
 def train(run: StudyRun) -> Run | None:
-    """Train in this process, from the last epoch of a run that was stopped; None where it failed,
-    with what it said on the screen.
+    """Train in this process, from the last epoch of a run that was stopped or has failed; None
+    where it fails again, with what it said on the screen.
     """
-    if not run.is_recorded or recorded_state(run.folder / "run").status != "interrupted":
-        begin_anew(run)
+    replaced = None if run.is_recorded else begin_anew(run)
     said = io.StringIO()
     with contextlib.redirect_stdout(said):
         code = line.main([*run.line, "resume=true"])
     if code in STOPPED:
         raise Stopped(code)
     finished = run.finished
+    if finished is not None and replaced is not None:
+        shutil.rmtree(replaced)
     if finished is None:
         print(said.getvalue(), file=sys.stderr)
     return finished
 
 
-def begin_anew(run: StudyRun) -> None:
-    """Make the folder of a run anew, with what it was asked for."""
-    shutil.rmtree(run.folder, ignore_errors=True)
+def begin_anew(run: StudyRun) -> Path | None:
+    """Make the folder of a run anew, with what it was asked for; where the run that was asked for
+    in other words is kept until the new one is done.
+    """
+    replaced = None
+    if run.folder.is_dir():
+        replaced = run.folder.with_name(f".{run.folder.name}_{uuid.uuid4().hex[:8]}")
+        run.folder.rename(replaced)
+        print(f"{run.folder} was asked for in other words; kept in {replaced} until this is done")
     run.folder.mkdir(parents=True)
-    (run.folder / LINE).write_text(json.dumps(list(run.words)))
+    write_atomically(run.folder / LINE, json.dumps(list(run.words)))
+    return replaced
