@@ -80,7 +80,7 @@ def choose_pairs(groups: Sequence[Group], baseline: str | None) -> list[tuple[Gr
 
 def find_group(groups: Sequence[Group], name: str) -> Group:
     """The group of this label or configuration hash, or the only one whose label contains it."""
-    exact = [group for group in groups if name in (group.label, group.config_hash)]
+    exact = [group for group in groups if name in (group.label, *hashes_of(group))]
     found = exact or [group for group in groups if name in group.label]
     if len(found) != 1:
         many = "fits several groups" if found else "is none of the groups"
@@ -90,6 +90,11 @@ def find_group(groups: Sequence[Group], name: str) -> Group:
             "name a group by its label, a part that only one has, or its configuration hash",
         )
     return found[0]
+
+
+def hashes_of(group: Group) -> set[str]:
+    """Of its runs, which may differ in the split seed."""
+    return {group.config_hash, *(str(run.summary.get("config_hash")) for run in group.runs)}
 
 
 def make_rows(groups: Sequence[Group], measure: Measure, level: float) -> list[Row]:
@@ -113,6 +118,11 @@ def make_notes(groups: Sequence[Group], level: float) -> list[str]:
         "their runs; p values are corrected by Holm. The exact sign-flip and Wilcoxon tests stand "
         "beside the paired one; with five seeds neither can fall below 0.0625.",
     ]
+    if len({split_seed for group in groups for _, split_seed in group.draws}) == 1:
+        notes.append(
+            "All runs share one draw of training images and validation split, whose variance the "
+            "intervals leave out; 'dataset.split_seed=${seed}' in a sweep over seeds varies it."
+        )
     processors = {processor(run.path) for group in groups for run in group.runs}
     if len(processors) > 1:
         named = ", ".join(sorted(processors))

@@ -160,6 +160,23 @@ def test_statistics_measured_on_a_draw_do_not_tell_it_apart(record: Record, tmp_
     assert group.command == ("python -m moe_lab.train -m 'dataset.split_seed=${seed}' seed=0,1")
 
 
+def test_a_comparison_says_that_its_runs_share_one_split(record: Record, tmp_path: Path) -> None:
+    record("same/a")
+    record("same/b", seed=1)
+    shared = compare_runs([tmp_path / "same"])
+    assert any(note.startswith("All runs share one draw of training") for note in shared.notes)
+    record("own/a", pool_fingerprint="pool")
+    other = record(
+        "own/b", ("dataset.split_seed=1",), 1, data_fingerprint="bb", pool_fingerprint="pool"
+    )
+    record("own/c", ("model=dense",), pool_fingerprint="pool")
+    other_hash = json.loads((other / "summary.json").read_text())["config_hash"]
+    own = compare_runs([tmp_path / "own"], baseline=other_hash)
+    assert not any("share one draw" in note for note in own.notes)
+    (verdict,) = own.verdicts
+    assert (verdict.first.label, len(verdict.second.runs)) == ("model=dense", 2)
+
+
 def test_draws_from_different_pools_are_never_compared(record: Record, tmp_path: Path) -> None:
     record("a", data_fingerprint="aaaa", pool_fingerprint="one")
     record("b", ("dataset.split_seed=1",), data_fingerprint="bbbb", pool_fingerprint="other")
