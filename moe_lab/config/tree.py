@@ -23,7 +23,9 @@ NOT_HASHED = {
 }  # fmt: skip
 # Keys that came later and change nothing while they are null: without them, the runs from before
 # would count as runs of other configurations.
-NOT_HASHED_IF_NULL = {"test_subset", "white"}
+NOT_HASHED_IF_NULL = {
+    "test_subset", "white", "labels", "corrupt", "corrupt_strength", "corrupt_split",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from moe_lab.data.augment import Augment, cutout, random_flip, random_shift
 from moe_lab.data.cifar import CIFARSource
 from moe_lab.data.clusters import ClustersSource
+from moe_lab.data.corruption import Corruption
 from moe_lab.data.digits import MNIST5kSource
 from moe_lab.data.domains import DomainSource
 from moe_lab.data.image_folder import ImageFolderSource
@@ -25,6 +26,7 @@ __all__ = [
     "Augment",
     "CIFARSource",
     "ClustersSource",
+    "Corruption",
     "DomainSource",
     "ImageData",
     "ImageFolderSource",

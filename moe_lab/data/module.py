@@ -11,6 +11,8 @@ from lightning import LightningDataModule
 from torch import Tensor
 
 from moe_lab.data.augment import Augment
+from moe_lab.data.corruption import Corruption
+from moe_lab.data.random_labels import NOTE, memory_task
 from moe_lab.data.resident import ResidentLoader
 from moe_lab.data.sources import Part, Source, check_sets, fingerprint, pixel_statistics
 from moe_lab.data.split import Split
@@ -53,6 +55,8 @@ class ImageData(LightningDataModule):
         std: Sequence[float] | None = None,
         augment: Augment | None = None,
         seed: int = 0,
+        labels: str | None = None,
+        corruption: Corruption | None = None,
     ) -> None:
         super().__init__()
         for name, value, low in (
@@ -64,6 +68,11 @@ class ImageData(LightningDataModule):
                 raise ValueError(f"{name} must be a whole number >= {low}, got {value!r}")
         if std is not None and min(std, default=0.0) <= 0:
             raise ValueError(f"std must be > 0 in every channel, got {std}")
+        if labels not in (None, "random"):
+            raise ValueError(f"labels must be random or null, got {labels!r}")
+        self.random_labels, self.corruption = labels is not None, corruption
+        if self.random_labels:
+            val_fraction = 0.0  # a label that was held out could not be known
         self.split = Split(val_fraction, split_seed, subset, classes, imbalance, test_subset)
         self.source, self.augment, self.seed = source, augment, seed
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
@@ -201,20 +210,30 @@ class ImageData(LightningDataModule):
         check_sets(sets)
         sets = self.split.chosen(sets)
         parts = self.split.parts(sets)
+        if self.random_labels:
+            parts = memory_task(parts["train"], len(sets.class_names), self.split.seed)
+        if self.corruption is not None:
+            parts = self.corruption.applied(parts)
         measured = dict(zip(("mean", "std"), pixel_statistics(parts["train"][0]), strict=True))
-        pixels = fingerprint(sets)
+        changes = self._changes()
+        pixels = "".join((fingerprint(sets), *changes))
         return Prepared(
             parts,
             self._statistic("mean", measured["mean"]),
             self._statistic("std", measured["std"]),
             sets.class_names,
             sets.name,
-            self.split.copy_of(sets),
+            "; ".join((self.split.copy_of(sets), *changes)),
             short_hash(f"{pixels} {self.split.recipe(sets)}"),
             short_hash(f"{pixels} {self.split.rule(sets)}"),
-            (*sets.notes, *self.split.notes(sets)),
+            (*sets.notes, *self.split.notes(sets), *changes),
             sets.num_domains,
         )
+
+    def _changes(self) -> list[str]:
+        """Sentences on what was changed of the images and labels of the source."""
+        changes = [NOTE] if self.random_labels else []
+        return changes if self.corruption is None else [*changes, self.corruption.note]
 
     def _statistic(self, name: str, measured: Tensor) -> Tensor:
         given = self._given[name]

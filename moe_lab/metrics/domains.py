@@ -45,7 +45,7 @@ class DomainStatistics(LayerStatistics):
             "domain_information": found["mutual_information"],
             "domain_information_null": found["mutual_information_null"],
             "domain_information_p_value": found["mutual_information_p_value"],
-            "domain_specialisation": found["specialisation"],
+            "domain_adjusted_information": found["specialisation"],
         }
 
     def tables_of(self, totals: Totals) -> dict[str, Any]:

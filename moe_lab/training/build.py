@@ -16,7 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from moe_lab.config.instantiate import instantiate, refuse_foreign
 from moe_lab.config.tree import parts_do_not_fit
-from moe_lab.data import Augment, ImageData
+from moe_lab.data import Augment, Corruption, ImageData
 from moe_lab.errors import ConfigError, UserError
 from moe_lab.losses import Objective
 from moe_lab.models import Model
@@ -79,9 +79,28 @@ def build_data(config: DictConfig) -> ImageData:
             std=_as_list(dataset.std),
             augment=Augment(**dataset.augment),
             seed=config.seed,
+            labels=dataset.get("labels"),
+            corruption=corruption_of(dataset),
         )
     except ValueError as error:
         raise ConfigError(str(error)) from error
+
+
+def corruption_of(dataset: DictConfig) -> Corruption | None:
+    """What is to be done to the images; ConfigError where only half of it is said."""
+    kind, strength, split = (
+        dataset.get(key) for key in ("corrupt", "corrupt_strength", "corrupt_split")
+    )
+    if kind is None and strength is None and split is None:
+        return None
+    if kind is None or strength is None:
+        lacks = "corrupt" if kind is None else "corrupt_strength"
+        raise ConfigError(
+            f"dataset.{lacks} is null, but the rest of a corruption is given",
+            "both a kind and a strength, or neither",
+            "set dataset.corrupt=noise dataset.corrupt_strength=3, for example",
+        )
+    return Corruption(kind, strength, split or "test", dataset.split_seed)
 
 
 def fill_in_data(config: DictConfig, data: ImageData) -> None:

@@ -71,7 +71,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_run_is_routed_by_domain_in_training_and_test(run: Path) -> None:
     summary = json.loads((run / "summary.json").read_text())
-    assert summary["domain_specialisation"] == pytest.approx(1.0)
+    assert summary["domain_adjusted_information"] == pytest.approx(1.0)
     assert summary["domain_information_p_value"] < 0.05
     tables = json.loads((run / "tables.json").read_text())
     table = torch.tensor(tables["layers"]["router"]["first_by_domain"])

@@ -178,7 +178,7 @@ EVALUATION = (
         formula="(1 + #{null >= seen}) / (1 + draws)", source="Patefield 1981",
     ),
     by_domain(
-        name="domain_specialisation", label="specialisation score by domain", better="higher",
+        name="domain_adjusted_information", label="specialisation score by domain", better="higher",
         meaning="adjusted mutual information; 0: chance, 1: expert and domain determine each other",
         formula="(I - null) / ((H(E) + H(D)) / 2 - null)", source="Vinh, Epps and Bailey 2010",
         panel="Specialisation score",
