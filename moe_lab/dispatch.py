@@ -5,6 +5,9 @@ Follows the sorted dropless dispatch of MegaBlocks (arXiv 2211.15841), without i
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -12,6 +15,28 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+
+_SHAPES_ARE_FIXED: ContextVar[bool] = ContextVar("shapes_are_fixed", default=False)
+
+
+@contextmanager
+def fixed_shapes() -> Iterator[None]:
+    """Within, every plan has all pairs, those of weight 0 too: shapes follow from sizes alone.
+
+    What a model answers stays the same, because a pair of weight 0 adds exactly 0; what it costs
+    does not. For exporting: a graph that is recorded once cannot hold a number of pairs that
+    depends on the images.
+    """
+    before = _SHAPES_ARE_FIXED.set(True)
+    try:
+        yield
+    finally:
+        _SHAPES_ARE_FIXED.reset(before)
+
+
+def shapes_are_fixed() -> bool:
+    """Whether no shape may depend on the images."""
+    return _SHAPES_ARE_FIXED.get()
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +59,8 @@ class Plan:
     def from_weights(cls, weights: Tensor) -> Plan:
         """The plan whose pairs are the non-zero weights. [B, E] -> N pairs."""
         num_rows, num_experts = weights.shape
+        if shapes_are_fixed():
+            return cls._dense(weights.t().reshape(-1), num_rows, num_experts)
         # Non-zeros of the transposed matrix come out sorted by expert: no sort is needed. Detached,
         # because which pairs there are has no gradient; that flows through `weight` below.
         pair = (weights.detach() != 0).t().reshape(-1).nonzero().view(-1)  # [N] expert * B + row

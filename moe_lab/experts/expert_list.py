@@ -39,7 +39,7 @@ def apply_in_turn(
     images = plan.gather(features).split(plan.counts)
     pairs = zip(experts, images, strict=True)
     # An expert without images is not called: batch norm fails on an empty batch.
-    outputs = [apply_expert(expert, own) for expert, own in pairs if len(own) > 0]
+    outputs = [apply_expert(expert, own) for expert, own in pairs if own.shape[0] > 0]
     if not outputs:
         # Empty, but a function of all parameters: they get zero gradients instead of none, on which
         # a backward pass would fail.

@@ -26,7 +26,8 @@ class SingleExpert(nn.Module):
         self.bank = bank
 
     def forward(self, features: Tensor) -> Tensor:
-        outputs: Tensor = self.bank(features, Plan.every(len(features), 1, features.device))
+        every_image = Plan.every(features.shape[0], 1, features.device)
+        outputs: Tensor = self.bank(features, every_image)
         return outputs
 
 

@@ -61,7 +61,8 @@ class SharedExperts(ExpertBank):
 
     def _sum(self, features: Tensor) -> Tensor:
         """The sum over the shared experts, [B, ...] -> [B, out]."""
-        every_pair = Plan.every(len(features), self.shared.num_experts, features.device)
+        num_images, num_shared = features.shape[0], self.shared.num_experts
+        every_pair = Plan.every(num_images, num_shared, features.device)
         return every_pair.combine(self.shared(features, every_pair))
 
     def shared_flops_per_image(self) -> int:

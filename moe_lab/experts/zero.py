@@ -46,7 +46,7 @@ class ZeroExperts(ExpertBank):
     def forward(self, features: Tensor, plan: Plan) -> Tensor:
         # Pairs are sorted by expert and the zero experts are last: so are their rows.
         outputs = self.real(features, plan.first(self.real.num_experts))
-        idle = len(plan.row) - len(outputs)
+        idle = plan.row.shape[0] - outputs.shape[0]
         return torch.cat([outputs, outputs.new_zeros(idle, self.out_features)])
 
     def parameters_per_expert(self) -> list[int]:

@@ -8,6 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from moe_lab.dispatch import shapes_are_fixed
 from moe_lab.experts import ExpertBank
 from moe_lab.models.base import Model
 from moe_lab.models.combine import Combine
@@ -61,7 +62,7 @@ class AdaptiveDepth(Model):
 
     def forward(self, images: Tensor, *, every_expert: bool = False) -> AdaptiveOutput:
         start = self.mixture.backbone(images).flatten(1)  # [B, D]
-        state = HaltingState.begin(len(images), self.max_steps, start)
+        state = HaltingState.begin(images.shape[0], self.max_steps, start)
         features, alone = start, None
         for step in range(self.max_steps):
             # Every expert alone in the first step only: later steps have fewer rows, and losses on
@@ -71,9 +72,14 @@ class AdaptiveDepth(Model):
             last = step == self.max_steps - 1
             halt = torch.sigmoid(self.halt(features.float()).squeeze(-1))  # [rows]
             going_on = state.add(step, output, halt, last)  # [rows] bool
-            if last or not bool(going_on.any()):
+            if last:
                 break
-            features = (features + self.feed_back(output.log_probs.exp()))[going_on]
+            features = features + self.feed_back(output.log_probs.exp())
+            if shapes_are_fixed():  # what an image that has halted adds has weight 0
+                continue
+            if not bool(going_on.any()):
+                break
+            features = features[going_on]
         return state.output(start, alone)
 
 
@@ -104,7 +110,7 @@ class HaltingState:
         self.halting[step] = self.halting[step].index_put((self.rows,), weight)
         self.left = self.left.index_put((self.rows,), left - weight)
         # N + R (equation 12): the count has no gradient, the remainder teaches the halting unit.
-        spent = torch.where(ends, 1 + weight, torch.ones_like(weight))
+        spent = torch.where(ends, 1 + weight, torch.ones_like(weight)) * (left > 0)
         parts = [output.routing.logits, output.routing.probs, output.routing.weights]
         # Probabilities are averaged, not logits: the prediction is the mixture of the steps.
         self.probs = self._sum(self.probs, output.log_probs.exp() * weight[:, None])
@@ -115,13 +121,14 @@ class HaltingState:
         else:
             pairs = zip(self.routing, weighted, strict=True)
             self.routing = [self._sum(total, part) for total, part in pairs]
-        self.rows = self.rows[~ends]
+        if not shapes_are_fixed():
+            self.rows = self.rows[~ends]
         return ~ends
 
     def _sum(self, total: Tensor | None, part: Tensor) -> Tensor:
         """The total [B, ...] with a part [rows, ...] added to the rows in play."""
         if total is None:
-            total = part.new_zeros(len(self.left), *part.shape[1:])
+            total = part.new_zeros(self.left.shape[0], *part.shape[1:])
         return total.index_add(0, self.rows, part)
 
     def output(self, features: Tensor, alone: Tensor | None) -> AdaptiveOutput:

@@ -9,6 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from moe_lab.dispatch import shapes_are_fixed
 from moe_lab.models.base import Model, check_tokens
 from moe_lab.models.feedback import Feedback, PassState
 from moe_lab.models.modulation import Modulated, Modulators
@@ -98,11 +99,11 @@ class IWMN(Model):
         begun = [modulators.begin(shared["context"]) for modulators in self._sets()]
         hidden, logits = self.network(shared, None)
         trajectory = Trajectory.begin(hidden, logits)
-        rows = torch.arange(len(images), device=logits.device)  # images that go on
+        rows = torch.arange(images.shape[0], device=logits.device)  # images that go on
         for iteration in range(self.num_iterations):
             state = trajectory.last(rows)
             going = self._going_on(state)
-            if going is not None:
+            if going is not None and not shapes_are_fixed():
                 if not bool(going.any()):
                     break
                 rows = rows[going]
@@ -116,6 +117,8 @@ class IWMN(Model):
             here = of_rows(shared, rows)
             hidden, logits = self.network(here, modulations)
             trajectory.add(rows, hidden, logits, modulations, signal)
+            if going is not None and shapes_are_fixed():
+                trajectory.take_back(~going)
         return trajectory.output(self.num_iterations, self._forecasts())
 
     def _sets(self) -> list[Modulators]:
@@ -141,7 +144,7 @@ class IWMN(Model):
 
 def of_rows(parts: Mapping[str, Tensor], rows: Tensor) -> dict[str, Tensor]:
     """The given rows of every tensor, [B, ...] -> [rows, ...]; no copy where they are all."""
-    if all(len(rows) == len(value) for value in parts.values()):
+    if all(rows.shape[0] == value.shape[0] for value in parts.values()):
         return dict(parts)
     return {name: value[rows] for name, value in parts.items()}
 
@@ -159,12 +162,12 @@ class Trajectory:
     @classmethod
     def begin(cls, hidden: Tensor, logits: Tensor) -> Trajectory:
         log_probs = logits.float().log_softmax(-1)
-        zeros = log_probs.new_zeros(len(log_probs))  # the first pass is not modulated
+        zeros = log_probs.new_zeros(log_probs.shape[0])  # the first pass is not modulated
         return cls([log_probs], hidden, [zeros], zeros + 1)
 
     def last(self, rows: Tensor) -> PassState:
         """The state of these rows after the last pass."""
-        whole = len(rows) == len(self.hidden)
+        whole = rows.shape[0] == self.hidden.shape[0]
         log_probs = self.log_probs[-1]
         return (
             PassState(log_probs, self.hidden)
@@ -183,7 +186,7 @@ class Trajectory:
         """Append one pass of the rows that went on."""
         log_probs = logits.float().log_softmax(-1)
         norm = torch.cat([part.float() for part in modulations.values()], -1).pow(2).mean(-1).sqrt()
-        if len(rows) == len(self.hidden):  # in training always: no copies through index_copy
+        if rows.shape[0] == self.hidden.shape[0]:  # in training always: nothing is copied
             self.hidden = hidden
             self.steps = self.steps + 1
         else:
@@ -194,6 +197,13 @@ class Trajectory:
         self.log_probs.append(log_probs)
         self.norms.append(norm.detach())  # a record: no loss reads it
         self.signals.append(signal)
+
+    def take_back(self, halted: Tensor) -> None:
+        """Undo the last pass of images that had halted before it, [B] bool."""
+        before, after = self.log_probs[-2:]
+        self.log_probs[-1] = torch.where(halted[:, None], before, after)
+        self.norms[-1] = self.norms[-1] * ~halted
+        self.steps = self.steps - halted.float()
 
     def output(self, num_iterations: int, forecasts: bool) -> IterativeOutput:
         """[T, B, ...] with T = 1 + num_iterations, whether or not all passes were taken."""

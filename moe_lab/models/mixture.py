@@ -85,7 +85,7 @@ class Mixture(Model):
         """Steps 2 to 4 with every expert on every image, as some routers and losses require."""
         # One evaluation for both uses: in a second one dropout would draw again, and the combined
         # prediction and the single experts would disagree.
-        num_images = len(features)
+        num_images = features.shape[0]
         every_pair = Plan.every(num_images, self.experts.num_experts, features.device)
         outputs = self.experts(features, every_pair)  # [E * B, C]
         if isinstance(self.router, ExpertOutputRouter):
@@ -95,6 +95,7 @@ class Mixture(Model):
         plan = Plan.from_weights(routing.weights)
         # The rest still follows the sparse plan, so that a loss that reads every expert does not
         # change what the model predicts.
-        selected = outputs[plan.expert * num_images + plan.row]  # [N, C]
+        all_pairs = plan.is_dense
+        selected = outputs if all_pairs else outputs[plan.expert * num_images + plan.row]  # [N, C]
         expert_log_probs = self.combine.expert_log_probs(outputs, every_pair)  # [B, E, C]
         return MixtureOutput(self.combine(selected, plan), routing, expert_log_probs, features)

@@ -22,5 +22,5 @@ class Single(Model):
 
     def forward(self, images: Tensor, *, every_expert: bool = False) -> Output:
         features = self.backbone(images)
-        plan = Plan.every(len(images), 1, images.device)
+        plan = Plan.every(images.shape[0], 1, images.device)
         return Output(self.experts(features, plan).float().log_softmax(-1))

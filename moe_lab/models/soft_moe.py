@@ -50,6 +50,6 @@ class SoftMoE(Model):
         outputs = apply_to_slots(self.experts, inputs, self.slots)  # [B, E * slots, C]
         logits = torch.einsum("bsc,bts->btc", outputs, combine).mean(1)  # [B, C]
         routing = soft_routing(scores, combine, self.experts.num_experts)
-        shape = (len(images), self.experts.num_experts, self.slots, -1)
+        shape = (images.shape[0], self.experts.num_experts, self.slots, -1)
         alone = outputs.view(shape).mean(2).log_softmax(-1)  # [B, E, C]
         return MixtureOutput(logits.log_softmax(-1), routing, alone, tokens)

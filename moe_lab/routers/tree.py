@@ -66,8 +66,8 @@ class TreeRouter(Router):
 
     def route(self, features: Tensor) -> Routing:
         flat = features.flatten(1)
-        weights = probs = flat.new_ones(len(flat), 1)  # [B, nodes of a level]
-        logits = flat.new_zeros(len(flat), 1)
+        weights = probs = flat.new_ones(flat.shape[0], 1)  # [B, nodes of a level]
+        logits = flat.new_zeros(flat.shape[0], 1)
         levels = zip(self.levels, self.temperatures, self.top_k, strict=True)
         for level, temperature, top_k in levels:
             # A node whose weight is 0 is not scored, so the cost follows the branches taken.

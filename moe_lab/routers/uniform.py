@@ -23,6 +23,6 @@ class UniformRouter(Router):
         self.num_experts = num_experts
 
     def route(self, features: Tensor) -> Routing:
-        logits = features.new_zeros(len(features), self.num_experts)
+        logits = features.new_zeros(features.shape[0], self.num_experts)
         weights = logits.softmax(-1)
         return Routing(logits=logits, probs=weights, weights=weights)

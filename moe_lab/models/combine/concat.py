@@ -31,10 +31,16 @@ class CombineConcat(Combine):
 
     def forward(self, outputs: Tensor, plan: Plan) -> Tensor:
         weighted = outputs.float() * plan.weight.float().unsqueeze(1)  # [N, C]
-        place = plan.row * self.num_experts + plan.expert  # [N]
-        cells = weighted.new_zeros(plan.num_rows * self.num_experts, weighted.shape[1])
-        # Each cell is written at most once, so index_copy is deterministic; index_add need not be.
-        side_by_side = cells.index_copy(0, place, weighted).view(plan.num_rows, -1)  # [B, E * C]
+        side_by_side = self._side_by_side(weighted, plan)  # [B, E * C]
         # Autocast would round the logits just before the softmax.
         with torch.autocast(outputs.device.type, enabled=False):
             return functional.linear(side_by_side, self.weight.float()).log_softmax(-1)
+
+    def _side_by_side(self, weighted: Tensor, plan: Plan) -> Tensor:
+        """Each image's outputs in the order of the experts. [N, C] -> [B, E * C]"""
+        if plan.is_dense:
+            return plan.dense(weighted).flatten(1)
+        place = plan.row * self.num_experts + plan.expert  # [N]
+        cells = weighted.new_zeros(plan.num_rows * self.num_experts, weighted.shape[1])
+        # Each cell is written at most once, so index_copy is deterministic; index_add need not be.
+        return cells.index_copy(0, place, weighted).view(plan.num_rows, -1)

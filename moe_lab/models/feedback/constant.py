@@ -22,7 +22,8 @@ class ConstantFeedback(Feedback):
         self.out_features = num_classes
 
     def forward(self, state: PassState) -> Tensor:
-        return state.log_probs.new_full((len(state.log_probs), self.out_features), self.constant)
+        shape = (state.log_probs.shape[0], self.out_features)
+        return state.log_probs.new_full(shape, self.constant)
 
     @property
     def constant(self) -> float:

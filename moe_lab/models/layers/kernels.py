@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from moe_lab.dispatch import shapes_are_fixed
 from moe_lab.models.layers.conv_experts import ConvExperts
 from moe_lab.models.layers.routed_layer import Routed, RoutedLayer
 from moe_lab.outputs import Routing
@@ -28,6 +29,9 @@ class MixedKernels(RoutedLayer):
         routing: Routing = self.router(features)
         experts = cast(ConvExperts, self.experts)
         weights = routing.weights  # [B, E]
+        if shapes_are_fixed():  # a recorded convolution has a fixed number of groups
+            outputs = self._mixed_outputs(maps, weights)
+            return Routed(outputs, routing, routing)
         # A sum of kernels equals the sum of outputs as long as no nonlinearity lies between, and
         # takes one convolution instead of E. [B, D, D, k, k]
         kernels = (weights @ experts.kernels.flatten(1)).unflatten(1, experts.kernels.shape[1:])
@@ -39,3 +43,11 @@ class MixedKernels(RoutedLayer):
         )
         outputs = torch.relu(mixed).view(maps.shape)
         return Routed(outputs, routing, routing)
+
+    def _mixed_outputs(self, maps: Tensor, weights: Tensor) -> Tensor:
+        """The same with the outputs of all convolutions mixed instead of their kernels."""
+        experts = cast(ConvExperts, self.experts)
+        kernels, bias = experts.kernels.flatten(0, 1), experts.bias.flatten()
+        every = functional.conv2d(maps, kernels, bias, padding=experts.padding)
+        by_expert = every.unflatten(1, (experts.num_experts, -1))  # [B, E, D, h, w]
+        return torch.einsum("be,bedhw->bdhw", weights, by_expert).relu()

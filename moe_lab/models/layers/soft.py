@@ -62,7 +62,9 @@ def apply_to_slots(experts: ExpertBank, inputs: Tensor, slots: int) -> Tensor:
     weights = functional.one_hot(owner, experts.num_experts).float()
     # A plan as for routed images, with slots for images: any bank of experts then works here.
     plan = Plan.from_weights(weights.repeat(num_images, 1))
-    outputs = plan.combine(experts(inputs.flatten(0, 1), plan).float())
+    outputs = experts(inputs.flatten(0, 1), plan).float()
+    # A plan of all pairs has others than each slot's own, with weight 0.
+    outputs = plan.mix(outputs) if plan.is_dense else plan.combine(outputs)
     return outputs.unflatten(0, (num_images, num_slots))
 
 
