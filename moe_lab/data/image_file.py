@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -15,12 +16,15 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 GREY = ("1", "L", "LA", "La")
+HAS_ALPHA = ("LA", "La", "PA", "RGBA", "RGBa")
 FULL_RANGE = 65535  # white in 16 bits
 # What of these formats has 16 bits fills them; others give physical quantities as they are.
 FILLS_16_BITS = ("PNG", "TIFF", "JPEG2000", "PPM", None)  # None: not from a file
 PNG_SCALES = {"L;2": 85, "L;4": 17}  # Pillow scales such samples, but not their transparent one
+ORIENTATION = 274  # tag of Exif data
 BITS_PER_SAMPLE, PHOTOMETRIC, SAMPLE_FORMAT = 258, 262, 339  # tags of a TIFF file
 WHITE_IS_ZERO, SIGNED = 0, 2
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -33,15 +37,35 @@ class Picture:
     peak: int | None = None  # largest sample of 16 bits, where nothing says that white is 65535
 
 
+@dataclass(frozen=True)
+class Plain:
+    """The same as a picture of Pillow, of mode L or RGB, for whoever goes on with it there."""
+
+    image: Image
+    is_transparent: bool = False
+    has_frames: bool = False
+    peak: int | None = None
+
+
 def read_picture(
     path: str | os.PathLike[str], image_size: int | None = None, white: int | None = None
 ) -> Picture:
     """The picture in a file; DataError names a file that cannot be read or understood."""
+    return from_file(path, lambda opened: convert(opened, image_size, white))
+
+
+def read_plain(path: str | os.PathLike[str], white: int | None = None) -> Plain:
+    """As `read_picture`, in the file's own size."""
+    return from_file(path, lambda opened: plain(opened, white))
+
+
+def from_file(path: str | os.PathLike[str], read: Callable[[Image], Found]) -> Found:
+    """What is read from an opened picture; DataError names the file."""
     from PIL import Image
 
     try:
         with Image.open(path) as opened:
-            return convert(opened, image_size, white)
+            return read(opened)
     except DataError as error:
         raise DataError(f"{path}: {error.wrong}", error.expected, error.todo) from None
     except MemoryError:
@@ -67,25 +91,50 @@ def convert(opened: Image, image_size: int | None = None, white: int | None = No
     """
     from PIL import Image, ImageOps
 
+    found = plain(opened, white)
+    image = found.image
+    if image_size is not None:
+        image = ImageOps.fit(image, (image_size, image_size), Image.Resampling.BILINEAR)
+    return Picture(np.asarray(image), found.is_transparent, found.has_frames, found.peak)
+
+
+def plain(opened: Image, white: int | None = None) -> Plain:
+    """An opened picture upright, in 8 bits and on white, as `convert` describes."""
+    from PIL import Image
+
     limit = Image.MAX_IMAGE_PIXELS
     if limit is not None and opened.width * opened.height > limit:
         raise too_large(f"{opened.height:,} x {opened.width:,} pixels")
     samples = Samples.of(opened)
     has_frames = bool(getattr(opened, "is_animated", False))
-    upright = ImageOps.exif_transpose(opened)
+    upright = turned_upright(opened)
+    if upright.mode[0] not in "IF" and not may_be_transparent(upright):
+        # Most pictures, which need not become numbers and a picture again.
+        image = upright.convert("L" if upright.mode in GREY else "RGB")
+        return Plain(image, False, has_frames, samples.peak(image, white))
     if upright.mode[0] in "IF":
         pixels, alpha, peak = samples.scaled(upright, white)
     else:
-        pixels, alpha = eight_bits(upright, samples)
-        peak = samples.peak(pixels, white)
+        pixels, alpha = with_alpha(upright, samples)
+        peak = samples.peak(Image.fromarray(pixels), white)
     is_transparent = alpha is not None and bool((alpha < 255).any())
     if is_transparent:
         pixels = on_white(pixels, alpha)
-    if image_size is not None:
-        size = (image_size, image_size)
-        fitted = ImageOps.fit(Image.fromarray(pixels), size, Image.Resampling.BILINEAR)
-        pixels = np.asarray(fitted)
-    return Picture(pixels, is_transparent, has_frames, peak)
+    return Plain(Image.fromarray(pixels), is_transparent, has_frames, peak)
+
+
+def turned_upright(opened: Image) -> Image:
+    """Turned and mirrored by its Exif data, which Pillow's function copies without need."""
+    from PIL import ImageOps
+
+    opened.load()  # some formats hand over their Exif data only then
+    if opened.getexif().get(ORIENTATION, 1) == 1:
+        return opened
+    return ImageOps.exif_transpose(opened)
+
+
+def may_be_transparent(picture: Image) -> bool:
+    return picture.mode in HAS_ALPHA or picture.info.get("transparency") is not None
 
 
 @dataclass(frozen=True)
@@ -149,7 +198,7 @@ class Samples:
             "set dataset.white to the sample that is white, or save it in 8 or 16 bits",
         )
 
-    def peak(self, pixels: NDArray[np.uint8], white: int | None) -> int | None:
+    def peak(self, image: Image, white: int | None) -> int | None:
         """The peak of a picture that Pillow has brought to 8 bits itself."""
         if self.signed and self.bits == 8:
             raise DataError(
@@ -165,28 +214,23 @@ class Samples:
                 "16-bit colours that use their whole range",
                 "save the picture in 8 bits",
             )
-        return None if white else 256 * int(pixels.max()) + 255  # at most that
+        return None if white else 256 * int(np.asarray(image).max()) + 255  # at most that
 
 
-def eight_bits(
-    picture: Image, samples: Samples
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
-    """Grey or colour, and alpha where the picture has any."""
+def with_alpha(picture: Image, samples: Samples) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Grey or colour, and alpha, of a picture of 8 bits that may be transparent."""
     grey = picture.mode in GREY
-    plain = "L" if grey else "RGB"
     key = picture.info.get("transparency")
     if picture.mode in ("1", "L", "RGB") and key is not None:
-        pixels = np.asarray(stripped(picture).convert(plain))
+        pixels = np.asarray(stripped(picture).convert("L" if grey else "RGB"))
         if samples.rawmode in PNG_SCALES and samples.format == "PNG":
             key = key * PNG_SCALES[samples.rawmode]
         elif ";16" in samples.rawmode and samples.format == "PNG":
             key = [number >> 8 for number in key]
         same = pixels == np.asarray(key)
         return pixels, np.where(same if grey else same.all(-1), 0, 255).astype(np.uint8)
-    if picture.mode in ("LA", "La", "PA", "RGBA", "RGBa") or key is not None:
-        bands = np.asarray(picture.convert("RGBA" if picture.mode != "La" else "LA"))
-        return (bands[..., 0] if grey else bands[..., :3]), bands[..., -1]
-    return np.asarray(picture.convert(plain)), None
+    bands = np.asarray(picture.convert("RGBA" if picture.mode != "La" else "LA"))
+    return np.ascontiguousarray(bands[..., 0] if grey else bands[..., :3]), bands[..., -1]
 
 
 def stripped(picture: Image) -> Image:

@@ -1,0 +1,1 @@
+"""Class probabilities and routing of any pictures, one row per image."""
