@@ -8,6 +8,7 @@ from importlib import import_module
 
 from moe_lab import __version__
 from moe_lab.config.command_names import command_names, summary_of
+from moe_lab.config.program import run_program
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -58,5 +59,10 @@ def refuse(name: str) -> int:
     return 2
 
 
+def program() -> int:
+    """What `moe-lab` calls: the command has the process to itself."""
+    return run_program(main)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(program())

@@ -169,6 +169,9 @@ def with_exit_code(name: str, work: Callable[[], int]) -> int:
         return work()
     except SystemExit as stop:  # argparse has said what is wrong, or an option has been answered
         return stop.code if isinstance(stop.code, int) else int(bool(stop.code))
+    except KeyboardInterrupt:
+        print("\nstopped", file=sys.stderr, flush=True)
+        return 130
     except UserError as error:
         print_error(f"moe_lab {name}", error)
         return 2 if isinstance(error, ConfigError) else 1

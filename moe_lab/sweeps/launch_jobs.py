@@ -22,10 +22,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from moe_lab.config.compose import Composition, composer, composition_of
 from moe_lab.config.launch import quoted
+from moe_lab.config.program import print_on
 from moe_lab.config.resolvers import register_resolvers
 from moe_lab.config.trust import trusting
 from moe_lab.sweeps.job_table import own_words
 from moe_lab.sweeps.jobs import Job, register_job_folder
+from moe_lab.sweeps.stopping import end_with, under_way
 from moe_lab.training import console
 from moe_lab.training.claim import claim
 from moe_lab.training.status import recorded_state
@@ -70,6 +72,7 @@ def train_in_sweep(
         from moe_lab.sweeps.search.trial import examined_by_search
         from moe_lab.training.attempt import Request, attempt
 
+        under_way()
         request = Request(
             composition, folder, resume=True, sweep=sweep, after=write_report, ending=print_verdict
         )
@@ -97,12 +100,15 @@ def launch_elsewhere(
             task_function=TrainTask(),
             config=master,
         )
+        under_way()
         own = [[*(w for w in line if not w.startswith("run_dir=")), place] for line in lines]
         launcher.launch(own, initial_job_idx=0)
 
 
 class TrainTask:
     """What a launcher runs for each job, in this process or in another one."""
+
+    parent: int | None = None  # of a worker: the process that gives it jobs
 
     def __call__(self, config: DictConfig) -> None:
         hydra: Any = HydraConfig.get()
@@ -111,15 +117,21 @@ class TrainTask:
         trial = OmegaConf.select(hydra, "sweeper.trial")
         result = train_in_sweep(job, Path(str(hydra.sweep.dir)), trial=trial)
         if result is not None and result.exit_code in STOPPED:
+            if self.parent is not None and os.getppid() != self.parent:
+                os._exit(result.exit_code)  # a worker would wait for another job of nobody
             raise SystemExit(result.exit_code)  # ends the worker, and a sweep in this process
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         # In a new process Hydra composes the job before it calls the task.
         register_resolvers()
         register_job_folder()
+        if state["parent"] == os.getppid():
+            self.parent = state["parent"]
+            print_on()
+            end_with(state["parent"])
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"a": "state"}  # an empty one would not be given back
+        return {"parent": os.getpid()}
 
 
 def limit_threads(hydra: Any) -> None:

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import signal
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from moe_lab.config.check import check_line
 from moe_lab.config.compose import Composition
@@ -21,6 +17,7 @@ from moe_lab.sweeps.launch_jobs import STOPPED, launch_jobs
 from moe_lab.sweeps.places import check_places, run_folder, sweep_folder
 from moe_lab.sweeps.search.ranges import asks_for_search, with_ranges
 from moe_lab.sweeps.search.storage import holds_search
+from moe_lab.sweeps.stopping import stoppable, under_way
 from moe_lab.training import console
 from moe_lab.training.claim import only_here
 from moe_lab.training.status import Stopped
@@ -71,6 +68,7 @@ def train_alone(composition: Composition, folder: Path) -> int:
     from moe_lab.analysis.page import write_report
     from moe_lab.training.attempt import Request, attempt
 
+    under_way()
     request = Request(
         composition, folder, bool(config.resume), after=write_report, ending=print_ending
     )
@@ -120,31 +118,3 @@ def plan(jobs: Sequence[Job], words: Sequence[str], multirun: bool, searching: b
     from moe_lab.sweeps.plan import show_plan
 
     return show_plan(jobs, sweep_folder(jobs) if multirun else None)
-
-
-@contextmanager
-def stoppable() -> Iterator[None]:
-    """Turn SIGTERM into an exit wherever no trainer is at work in this process."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def stop(number: int, frame: Any) -> None:
-    """The handler: Lightning's own, which calls this one, ends a training in order."""
-    if not is_training(frame):
-        raise Stopped(128 + number)
-
-
-def is_training(frame: Any) -> bool:
-    """Whether a Lightning trainer is at work in this stack, with handlers of its own."""
-    while frame is not None:
-        if frame.f_code.co_name == "_call_and_handle_interrupt":
-            return True
-        frame = frame.f_back
-    return False

@@ -12,7 +12,7 @@ from typing import Any
 
 from moe_lab.config.launch import check_folder, print_error
 from moe_lab.errors import ConfigError, UserError
-from moe_lab.sweeps.line import stoppable
+from moe_lab.sweeps.stopping import stoppable, under_way
 from moe_lab.sweeps.studies import publication
 from moe_lab.sweeps.studies.definition import Study
 from moe_lab.sweeps.studies.digest import digest
@@ -67,6 +67,7 @@ def conduct(request: StudyRequest) -> int:
     before anything is trained.
     """
     with stoppable(), at_work():
+        under_way()
         try:
             return answer_study(request)
         except KeyboardInterrupt:
