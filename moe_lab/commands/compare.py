@@ -12,6 +12,7 @@ from moe_lab.config.launch import Command, CommandUsage, check_folder
 
 def compare(job: Composition) -> None:
     """Answer on the screen and, where asked, in files."""
+    from moe_lab.comparison.controls import refuse_controls
     from moe_lab.comparison.formats import write
     from moe_lab.comparison.outcome import compare_runs
     from moe_lab.comparison.predictions import AnswerMatcher
@@ -24,6 +25,8 @@ def compare(job: Composition) -> None:
     with at_work():
         matcher = AnswerMatcher(request.root) if request.mcnemar else None
         found = compare_runs(patterns, request.by, request.baseline, request.level, matcher)
+        if not request.controls:
+            refuse_controls(row.group for row in found.rows)
         show(found, write(found, Path(str(request.out))) if request.out is not None else [])
 
 
