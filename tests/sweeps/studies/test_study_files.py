@@ -38,6 +38,7 @@ def shipped(name: str) -> Study:
         ("routers", [17], [14]),
         ("seed_tables", [11, 5, 4, 6, 8], [3, 2, 2, 2, 5]),
         ("specialisation", [15, 15], [3, 3]),
+        ("where_mixtures_win", [5, 5, 4, 5, 5, 4], [4, 4, 3, 4, 4, 3]),
     ],
 )
 def test_every_study_has_its_rows_and_contrasts(
