@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from moe_lab.analysis.collected import LayerRecords, Records, Whole
+from moe_lab.analysis.harmless_cells import as_text
 
 
 def activations(layer: LayerRecords, target: Whole) -> pd.DataFrame:
@@ -102,7 +103,8 @@ def write_tables(records: Records, folder: str | Path) -> list[Path]:
     paths = []
     for stem, table in tables.items():
         paths.append(place / f"{stem}.csv")
-        table.to_csv(paths[-1], index=False, float_format="%.6g")
+        # Every cell is a number that was measured; class names, which are folders, are headings.
+        table.rename(columns=as_text).to_csv(paths[-1], index=False, float_format="%.6g")
     return paths
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pandas as pd
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
+from moe_lab.analysis.harmless_cells import harmless
 from moe_lab.analysis.pareto import COSTS
 from moe_lab.analysis.plots import CostPoint, accuracy_against_cost, box_plots, save
 from moe_lab.comparison.measure import Measure
@@ -20,12 +23,12 @@ from moe_lab.training.disk import write_atomically
 STAR = "A star marks groups that no other group beats in both this cost and the measure."
 
 MARKDOWN = """\
-# Comparison by {{ measure.name }}
+# Comparison by {{ measure.name | plain }}
 
-Data: {{ data }}
+Data: {{ data | plain }}
 
 {% for verdict in verdicts %}
-- {{ verdict.sentence }}
+- {{ verdict.sentence | plain }}
 {% endfor %}
 
 {{ groups }}
@@ -37,14 +40,14 @@ Data: {{ data }}
 
 {% endif %}
 {% for note in notes %}
-{{ note }}
+{{ note | plain }}
 
 {% endfor %}
 {% if left_out %}
 Left out:
 
 {% for run in left_out %}
-- {{ run.path }}: {{ run.reason }}
+- {{ run.path | string | plain }}: {{ run.reason | plain }}
 {% endfor %}
 {% endif %}
 """
@@ -104,12 +107,12 @@ def to_html(comparison: Comparison) -> str:
 
 def to_csv(comparison: Comparison) -> str:
     """The groups with full precision."""
-    return str(group_numbers(comparison).to_csv(index=False))
+    return str(harmless(group_numbers(comparison)).to_csv(index=False))
 
 
 def verdicts_to_csv(comparison: Comparison) -> str:
     """The pairs with full precision."""
-    return str(verdict_numbers(comparison).to_csv(index=False))
+    return str(harmless(verdict_numbers(comparison)).to_csv(index=False))
 
 
 def to_latex(comparison: Comparison) -> str:
@@ -170,12 +173,22 @@ def markdown_table(table: pd.DataFrame) -> str:
 
     def cell(column: str, text: str) -> str:
         escaped = text.replace("|", "\\|").replace("\n", " ")
-        return f"`{escaped}`" if column == "command" else escaped.replace("*", "\\*")
+        if column == "command":
+            # More backticks than the text has in a row, so that it cannot end its own code.
+            fence = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
+            pad = " " if "`" in text else ""
+            return f"{fence}{pad}{escaped}{pad}{fence}"
+        return without_markup(escaped).replace("*", "\\*")
 
     columns = list(table.columns)
     rows = [[cell(*pair) for pair in zip(columns, row, strict=True)] for row in table.to_numpy()]
     lines = [columns, ["---"] * len(columns), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def without_markup(text: str) -> str:
+    """A text in which Markdown finds neither HTML nor code."""
+    return html.escape(text, quote=False).replace("`", "\\`")
 
 
 def html_table(table: pd.DataFrame) -> str:
@@ -188,6 +201,7 @@ def _render(
     template: str, comparison: Comparison, table: Callable[[pd.DataFrame], str], escape: bool
 ) -> str:
     environment = jinja2.Environment(autoescape=escape, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["plain"] = without_markup
     return environment.from_string(template).render(
         measure=comparison.measure,
         data=comparison.data,

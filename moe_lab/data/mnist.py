@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
 import math
 import os
 import zlib
@@ -45,6 +46,9 @@ TITLES = {
     for name, digest in zip(FILES, digests, strict=True)
 }
 NUM_CLASSES = 10
+LONGEST_HEADER = 16  # bytes: of three dimensions
+LARGEST_OFFICIAL = 16 + 60_000 * 28 * 28  # bytes
+LARGEST = 2**30
 
 
 class MNISTSource(Source):
@@ -157,11 +161,34 @@ def stored(folder: Path, name: str) -> Path | None:
 def read_bytes(path: Path) -> bytes:
     try:
         content = path.read_bytes()
-        return gzip.decompress(content) if path.suffix == ".gz" else content
+        return unpack(path, content) if path.suffix == ".gz" else content
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         fail(path, f"{beginning(content)} ({error})", "a whole gzip file")
     except OSError as error:
         fail(path, f"it cannot be read ({error})", "a readable file")
+
+
+def unpack(path: Path, content: bytes) -> bytes:
+    """A gzipped file, of which no more is unpacked than its header tells: a few kilobytes can be
+    made to fill any memory.
+    """
+    with gzip.open(io.BytesIO(content)) as file:
+        start = file.read(LONGEST_HEADER)
+        limit = min(told_length(start), LARGEST)
+        unpacked = start + file.read(max(0, limit + 1 - len(start)))
+    if len(unpacked) > limit:
+        fail(path, f"it unpacks to more than {limit:,} bytes", "the size that its header tells")
+    return unpacked
+
+
+def told_length(start: bytes) -> int:
+    """The bytes of a whole idx file by its header; of the largest official one where it is none."""
+    dimensions = int.from_bytes(start[:4], "big") - 0x0800
+    if dimensions not in (1, 3) or len(start) < 4 + 4 * dimensions:
+        return LARGEST_OFFICIAL
+    places = range(4, 4 + 4 * dimensions, 4)
+    sizes = [int.from_bytes(start[place : place + 4], "big") for place in places]
+    return 4 + 4 * dimensions + math.prod(sizes)
 
 
 def parse_idx(path: Path, content: bytes, dimensions: int) -> Tensor:

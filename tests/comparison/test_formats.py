@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import html
 import io
 import itertools
 import re
@@ -13,6 +14,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from moe_lab.analysis.harmless_cells import harmless
 from moe_lab.comparison.formats import (
     comparison_figures,
     to_csv,
@@ -81,7 +83,7 @@ def test_markdown_has_a_row_a_group_with_its_command(comparison: Comparison) -> 
     assert first[:3] == ["model=sparse", "3", "96.00 ± 1.00"]
     assert [first[-1], second[-1]] == [f"`{command}`" for command in COMMANDS]
     assert first[header.index("total parameters")] == "800 \\*"
-    assert f"- {comparison.verdicts[0].sentence}" in text
+    assert f"- {html.escape(comparison.verdicts[0].sentence, quote=False)}" in text
     assert "stopped: interrupted" in text
 
 
@@ -140,6 +142,22 @@ def test_text_of_users_cannot_break_a_page(record: Record) -> None:
     assert "<b>&" not in to_html(comparison)
     assert "&lt;b&gt;&amp;" in to_html(comparison)
     assert "<b>&\\|" in to_markdown(comparison)
+
+
+def test_markdown_finds_no_html_in_what_users_named(record: Record) -> None:
+    comparison = compare_runs([record("a", ("freeze=['<script>x</script>`']",))])
+    outside_code = re.sub(r"(?<!\\)(`+).*?(?<!`)\1(?!`)", "", to_markdown(comparison))
+    assert "<script" not in outside_code
+    assert "&lt;script&gt;" in outside_code
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
+def test_no_text_of_a_csv_file_is_a_formula(start: str) -> None:
+    text = f'{start}HYPERLINK("http://x")'
+    table = harmless(pd.DataFrame({text: [text, "plain"], "number": [-1.5, 2.0]}))
+    heading, *rows = csv.reader(io.StringIO(table.to_csv(index=False)))
+    assert [heading[0], rows[0][0], rows[1][0]] == [f"'{text}", f"'{text}", "plain"]
+    assert [float(row[1]) for row in rows] == [-1.5, 2.0]
 
 
 def test_every_format_is_written(comparison: Comparison, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import gzip
 import os
 import shutil
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -134,6 +135,19 @@ def test_a_damaged_file_is_named_with_what_is_wrong(raw: Path, damage):
     with pytest.raises(DataError, match=f"{TEST_IMAGES}[\\s\\S]*{said}") as caught:
         loaded(raw)
     assert "delete it" in caught.value.todo
+
+
+def test_no_more_is_unpacked_than_the_header_tells(raw: Path):
+    for start in (b"", bytes([0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 4, 0, 0, 0, 4])):
+        bomb = gzip.compress(start + bytes(2**27))  # 130 kB that would fill 128 MiB
+        (raw / FILES[0]).unlink(missing_ok=True)
+        (raw / f"{FILES[0]}.gz").write_bytes(bomb)
+        tracemalloc.start()
+        with pytest.raises(DataError, match="unpacks to more than"):
+            MNISTSource(raw.parents[1], download=False, verify=False).load()
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert most < 2**27
 
 
 def test_a_label_beyond_nine_is_named_with_its_row(raw: Path):
