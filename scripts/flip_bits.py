@@ -71,6 +71,8 @@ def flips(count: int, draw: random.Random, room: Path) -> Counter[str]:
         found[kind] += 1
         found[f"{kind}: {name}"] += 1
         found["Traceback"] += "Traceback" in said
+        if sum(found[kind] for kind in ("right", "said", "WRONG")) % 50 == 0:
+            print(dict(sorted(found.items())), flush=True)
     return found
 
 

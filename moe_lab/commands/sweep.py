@@ -11,7 +11,8 @@ from moe_lab.config.launch import Command, CommandUsage
 from moe_lab.errors import ConfigError
 from moe_lab.sweeps import job_table
 from moe_lab.sweeps.jobs import RECORD, recorded_jobs
-from moe_lab.sweeps.search.storage import holds_search, require_optuna
+from moe_lab.sweeps.search.database import holds_search
+from moe_lab.sweeps.search.storage import require_optuna
 
 
 def answer(job: Composition) -> int:

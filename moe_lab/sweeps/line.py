@@ -15,8 +15,8 @@ from moe_lab.sweeps import job_table
 from moe_lab.sweeps.jobs import Job, write_record
 from moe_lab.sweeps.launch_jobs import STOPPED, launch_jobs
 from moe_lab.sweeps.places import check_places, run_folder, sweep_folder
+from moe_lab.sweeps.search.database import holds_search
 from moe_lab.sweeps.search.ranges import asks_for_search, with_ranges
-from moe_lab.sweeps.search.storage import holds_search
 from moe_lab.sweeps.stopping import stoppable, under_way
 from moe_lab.training import console
 from moe_lab.training.claim import only_here

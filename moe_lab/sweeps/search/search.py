@@ -20,8 +20,9 @@ from moe_lab.config.instantiate import instantiate
 from moe_lab.errors import ConfigError, UserError
 from moe_lab.sweeps.jobs import RECORD, Job, write_record
 from moe_lab.sweeps.launch_jobs import LAUNCHER, STOPPED, launch_elsewhere, train_in_sweep
+from moe_lab.sweeps.search.database import NAME, holds_search
 from moe_lab.sweeps.search.space import Space, make_space
-from moe_lab.sweeps.search.storage import NAME, begin, holds_search, open_study
+from moe_lab.sweeps.search.storage import begin, open_study
 from moe_lab.training.claim import claim, is_locked
 from moe_lab.training.run_directory import RunDirectory
 from moe_lab.training.status import State, Stopped, recorded_state
@@ -60,7 +61,7 @@ def run_search(default: Job, words: Sequence[str], folder: Path, hydra_words: Se
     if is_locked(folder / NAME):
         raise ConfigError(f"another process is at work on the search in {folder}")
     space, settings = make_space(task_words(words)), default.composed.hydra.sweeper
-    begin(folder, space, default, int(settings.n_trials))
+    begin(folder, space, default, int(settings.n_trials), str(settings.storage))
     try:
         with claim(folder / NAME) as is_mine:
             if not is_mine:

@@ -1,11 +1,7 @@
-"""The study of a search: its trials, kept in a database in the search's folder.
-
-SQLite, because a process may be killed at any moment: what is written is whole or not there.
-"""
+"""The study of a search: its trials, and how they ended."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from moe_lab.errors import ConfigError, RecordError
 from moe_lab.sweeps.jobs import Job
+from moe_lab.sweeps.search.database import open_storage, place_of, settle_place
 from moe_lab.sweeps.search.space import Space
 from moe_lab.training.recorded_files import first_line
 from moe_lab.training.status import State, read_state
@@ -20,10 +17,6 @@ from moe_lab.training.status import State, read_state
 if TYPE_CHECKING:
     from optuna.study import Study
     from optuna.trial import FrozenTrial
-
-DATABASE = "search.db"
-NAME = "search"
-PATIENCE = 60  # seconds that a process waits while another one writes
 
 
 @dataclass(frozen=True)
@@ -55,11 +48,6 @@ def is_installed() -> bool:
     return True
 
 
-def holds_search(folder: Path) -> bool:
-    """Whether a search was started in this folder."""
-    return os.path.isfile(folder / DATABASE)  # Path.is_file raises for a name that is too long
-
-
 def open_study(folder: Path, **parts: Any) -> Study:
     """The study in a folder, made if it is not there yet; `parts` are its sampler and pruner."""
     import optuna
@@ -67,27 +55,27 @@ def open_study(folder: Path, **parts: Any) -> Study:
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     folder.mkdir(parents=True, exist_ok=True)
+    place = place_of(folder)
+    storage = open_storage(folder, place["storage"])
     try:
-        storage = optuna.storages.RDBStorage(
-            f"sqlite:///{(folder / DATABASE).absolute()}",
-            engine_kwargs={"connect_args": {"timeout": PATIENCE}},
-        )
         return optuna.create_study(
-            study_name=NAME, storage=storage, direction="maximize", load_if_exists=True, **parts
-        )
+            study_name=place["study"], storage=storage, direction="maximize", load_if_exists=True,
+            **parts,
+        )  # fmt: skip
     except DatabaseError as error:
         raise RecordError(
-            f"{folder / DATABASE} cannot be read: {first_line(error)}",
+            f"the search in {folder} cannot be read: {first_line(error)}",
             "the database of a search as it was written",
             "take it from a copy of the folder, or search again in another run_dir",
         ) from None
 
 
-def begin(folder: Path, space: Space, default: Job, n_trials: int) -> None:
+def begin(folder: Path, space: Space, default: Job, n_trials: int, storage: str) -> None:
     """Write down what is searched, with the default configuration as trial 0.
 
     ConfigError where the search in this folder is another one.
     """
+    settle_place(folder, storage)
     study = open_study(folder)
     asked = {"ranges": list(space.ranges), "default": default.folder}
     known = {key: study.user_attrs.get(key, value) for key, value in asked.items()}

@@ -18,6 +18,9 @@ import pytest
 from moe_lab.commands.compare import main as compare_main
 from moe_lab.commands.sweep import main as sweep_main
 from moe_lab.data import ImageData
+from moe_lab.errors import ConfigError, UserError
+from moe_lab.sweeps.search.database import settle_place, without_password
+from moe_lab.sweeps.search.storage import open_study
 from moe_lab.train import main as train_main
 
 pytest.importorskip("optuna")
@@ -176,14 +179,22 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, An
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGKILL, -9), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code", "storage"),
+    [
+        (signal.SIGKILL, -9, "sqlite"),
+        (signal.SIGTERM, 143, "sqlite"),
+        (signal.SIGKILL, -9, "journal"),
+    ],
+)
 def test_a_search_that_was_ended_goes_on_as_if_it_had_not_been(
-    number: signal.Signals, code: int, tmp_path: Path, train: Train,
+    number: signal.Signals, code: int, storage: str, tmp_path: Path, train: Train,
     uninterrupted: list[dict[str, Any]], capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     search = tmp_path / "stopped"
+    line = (*LONG, "run_dir=stopped", f"hydra.sweeper.storage={storage}")
     process = subprocess.Popen(
-        [sys.executable, "-m", "moe_lab.train", *LONG, "run_dir=stopped"],
+        [sys.executable, "-m", "moe_lab.train", *line],
         cwd=tmp_path, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     deadline = time.monotonic() + 120
@@ -191,6 +202,9 @@ def test_a_search_that_was_ended_goes_on_as_if_it_had_not_been(
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.02)
+    if storage == "journal":  # a second process at the same time has no part in it
+        assert train(*line, small=False)[0] == 2
+        assert "another process is at work on the search" in capsys.readouterr().err
     os.kill(process.pid, number)
     said, _ = process.communicate(timeout=60)
     assert process.returncode == code, said
@@ -198,13 +212,37 @@ def test_a_search_that_was_ended_goes_on_as_if_it_had_not_been(
     before = done.stat().st_mtime_ns
     assert sweep_main(["status", str(search)]) == 1
     assert "2 of 3 trials: 1 done, 1 interrupted" in capsys.readouterr().out
-    assert train(*LONG, "run_dir=stopped", small=False)[0] == 0
+    assert train(*line, small=False)[0] == 0
     out = capsys.readouterr().out
     assert "3 of 3 trials: 3 done" in out
     assert done.stat().st_mtime_ns == before
+    assert (search / "search.journal").is_file() == (storage == "journal")
     found = summaries(search)
     assert len(found) == 3
     assert [without_times(s) for s in found] == [without_times(s) for s in uninterrupted]
+
+
+@pytest.mark.slow
+def test_a_search_is_kept_where_its_database_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = f"sqlite:///{tmp_path / 'elsewhere.db'}"
+    settle_place(tmp_path / "a", url)
+    settle_place(tmp_path / "b", url)
+    studies = [open_study(tmp_path / name) for name in ("a", "b")]
+    studies[0].set_user_attr("mine", 1)
+    assert open_study(tmp_path / "a").user_attrs == {"mine": 1}
+    assert open_study(tmp_path / "b").user_attrs == {}
+    assert not list(tmp_path.glob("?/search.db"))
+    with pytest.raises(ConfigError, match="is kept in sqlite:///"):
+        settle_place(tmp_path / "a", "journal")
+    with pytest.raises(ConfigError, match="sqlite, journal, or the URL"):
+        settle_place(tmp_path / "c", "sqlight")
+    assert without_password("mysql://me:secret@host/x") == "mysql://me:***@host/x"
+    for wrong in ("nothing://x/y", "postgresql://localhost:1/x"):
+        settle_place(tmp_path / wrong[:4], wrong)
+        with pytest.raises(UserError):
+            open_study(tmp_path / wrong[:4])
 
 
 def without_times(summary: dict[str, Any]) -> dict[str, Any]:
