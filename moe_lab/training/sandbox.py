@@ -29,7 +29,7 @@ def sandbox() -> Iterator[None]:
     cudnn_deterministic = torch.backends.cudnn.deterministic
     states = random.getstate(), np.random.get_state(), torch.get_rng_state()
     threads = torch.get_num_threads()
-    grad = torch.is_grad_enabled()
+    grad, flushes = torch.is_grad_enabled(), flushes_denormal()
     try:
         with warnings.catch_warnings():
             yield
@@ -42,12 +42,18 @@ def sandbox() -> Iterator[None]:
         torch.set_float32_matmul_precision(precision)
         torch.set_num_threads(threads)
         torch.set_grad_enabled(grad)
+        torch.set_flush_denormal(flushes)
         random.setstate(states[0])
         np.random.set_state(states[1])
         torch.set_rng_state(states[2])
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats()
+
+
+def flushes_denormal() -> bool:
+    """Whether numbers too small for a full precision count as zero; torch can set it, not tell."""
+    return bool((torch.tensor([1e-310], dtype=torch.float64) * 1.0).item() == 0.0)
 
 
 @contextmanager
