@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,10 @@ from moe_lab.sweeps.studies.markdown import (
 )
 from moe_lab.sweeps.studies.study_file import study_names
 
-PUBLISHED = sorted((Path(__file__).parents[3] / "outputs" / "published").glob("*.json"))
+ROOT = Path(__file__).parents[3]
+PUBLISHED = sorted((ROOT / "outputs" / "published").glob("*.json"))
+EXPERIMENTS = ROOT / "conf" / "experiment"
+WITH_NUMBERS = [ROOT / "README.md", EXPERIMENTS / "README.md", *sorted(EXPERIMENTS.glob("*.yaml"))]
 
 ROW: dict[str, Any] = {
     "label": "dense", "published": None, "params_total": 1000.0, "params_active": 500.0,
@@ -169,6 +173,17 @@ def test_a_published_page_says_what_its_numbers_say(path: Path) -> None:
     assert path.stem in study_names()
     assert path.with_suffix(".md").read_text() == page(result, path.stem)
     assert path.with_suffix(".png").read_bytes()[1:4] == b"PNG"
+
+
+@pytest.mark.parametrize("page_with_numbers", WITH_NUMBERS, ids=lambda path: path.name)
+def test_every_accuracy_on_a_page_is_of_a_published_result(page_with_numbers: Path) -> None:
+    published = "\n".join(path.with_suffix(".md").read_text() for path in PUBLISHED)
+    # A mean with its spread, or a difference with its interval: both stand in a published page.
+    told = re.findall(
+        r"\d+\.\d+ (?:±|\+-) \d+\.\d+|-?\d+\.\d+ points \[[^\]]+\]", page_with_numbers.read_text()
+    )
+    missing = [number for number in told if number.replace("+-", "±") not in published]
+    assert missing == []
 
 
 def test_there_are_published_pages() -> None:
