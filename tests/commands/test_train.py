@@ -41,8 +41,8 @@ def test_a_run_leaves_the_whole_record(model: str, train: Train, read_json: Read
     assert code == 0
     names = {path.name for path in run.iterdir()}
     expected = {
-        "config.yaml", "environment.json", "metrics.jsonl", "summary.json", "tables.json",
-        "train.log", "report.html", "checkpoints",
+        "checksums.json", "config.yaml", "environment.json", "metrics.jsonl", "summary.json",
+        "tables.json", "train.log", "report.html", "checkpoints",
     }  # fmt: skip
     assert names - {"health.jsonl"} == expected
     assert {path.name for path in (run / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}

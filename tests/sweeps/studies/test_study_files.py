@@ -30,12 +30,13 @@ def shipped(name: str) -> Study:
 @pytest.mark.parametrize(
     ("name", "rows", "contrasts"),
     [
+        ("experiments", [2, 1, 1, 1], [1, 0, 0, 0]),
         ("iwmn", [11, 17, 4], [7, 7, 3]),
         ("losses", [12], [11]),
         ("moe_vs_dense", [6, 6], [5, 5]),
         ("num_experts_and_k", [14], [4]),
         ("pictures", [2], [1]),
-        ("routers", [17], [14]),
+        ("routers", [17], [28]),
         ("seed_tables", [11, 5, 4, 6, 8], [3, 2, 2, 2, 5]),
         ("specialisation", [15, 15], [3, 3]),
         ("where_mixtures_win", [5, 5, 4, 5, 5, 4], [4, 4, 3, 4, 4, 3]),
@@ -53,8 +54,8 @@ def test_every_study_has_its_rows_and_contrasts(
 
 def test_there_are_no_other_studies() -> None:
     assert study_names() == [
-        "iwmn", "losses", "moe_vs_dense", "num_experts_and_k", "pictures", "routers",
-        "seed_tables", "specialisation",
+        "experiments", "iwmn", "losses", "moe_vs_dense", "num_experts_and_k", "pictures", "routers",
+        "seed_tables", "specialisation", "where_mixtures_win",
     ]  # fmt: skip
 
 
