@@ -30,7 +30,7 @@ def shipped(name: str) -> Study:
 @pytest.mark.parametrize(
     ("name", "rows", "contrasts"),
     [
-        ("experiments", [2, 1, 1, 1], [1, 0, 0, 0]),
+        ("experiments", [1, 1, 1, 1, 1], [0, 0, 0, 0, 0]),
         ("iwmn", [11, 17, 4], [7, 7, 3]),
         ("losses", [12], [11]),
         ("moe_vs_dense", [6, 6], [5, 5]),
