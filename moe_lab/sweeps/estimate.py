@@ -8,7 +8,6 @@ import tempfile
 import time
 import warnings
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -70,7 +69,6 @@ def measure(config: DictConfig) -> Cost:
         torch.set_flush_denormal(True)
         warnings.simplefilter("ignore")  # each concerns a run, and there is none
         config = quiet(config, folder)
-        Path(folder, "checkpoints").mkdir()
         data = build.build_data(config)
         data.prepare()
         build.fill_in_data(config, data)

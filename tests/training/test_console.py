@@ -23,8 +23,8 @@ def layer(name: str, load_cv: float, **more: float) -> dict[str, float]:
 def test_several_routed_layers_have_a_line_each() -> None:
     told = layer("block_1", 0.5, mutual_information=1.25, mutual_information_null=0.004)
     assert layer_rows({**RUN, **told, **layer("block_3", 0.125, dropped_share=0.031)}) == [
-        ("block_1", "0.500", "25.0", "1", "", "", "", "1.250", "0.004"),
-        ("block_3", "0.125", "25.0", "1", "", "", "3.1", "", ""),
+        ("block_1", "0.500", "25.0", "1", "", "", "", "1.250", "0.004", ""),
+        ("block_3", "0.125", "25.0", "1", "", "", "3.1", "", "", ""),
     ]
 
 

@@ -90,7 +90,7 @@ def draw_sheet(tiles: Sequence[Tile], total: int) -> Figure:
     columns = min(COLUMNS, max(1, len(tiles)))
     rows = max(1, -(-len(tiles) // columns))
     lines = 2 + max((len(tile.experts) for tile in tiles), default=0)
-    title = f"{len(tiles):,} of {total:,} images: answer and its probability"
+    title = f"{len(tiles):,} of {total:,} images: prediction and its probability"
     if any(tile.experts for tile in tiles):
         title += "; experts (weight)"
     figure, axes = panels(title, columns, rows, width=1.5, height=1.4 + 0.16 * lines)

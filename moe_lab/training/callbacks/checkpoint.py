@@ -88,6 +88,11 @@ class ConfirmWritten(Callback):
     def __init__(self, directory: Path) -> None:
         self.directory = directory
 
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        # Once and not at every write: a folder that goes away later is a fault to be told.
+        if trainer.is_global_zero:
+            self.directory.mkdir(parents=True, exist_ok=True)
+
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.is_global_zero and not (self.directory / "best.ckpt").is_file():
             raise UserError(
