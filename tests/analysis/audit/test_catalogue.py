@@ -57,6 +57,8 @@ def expected_refusal(row: Row) -> str | None:
     is_tree = router in ("tree", "deep_tree")
     if model in ("hierarchical", "recursive") and router and not is_tree:
         return r"router\.branching"
+    if router == "oracle" and model not in (None, "sparse", "standard"):
+        return "is told the domain"
     if is_tree and model == "guided":  # ten experts, one a class; the trees have eight leaves
         return "branching"
     if model and loss in ("adaptive", "iterative") and loss != FOR_MODEL.get(model):
