@@ -124,8 +124,9 @@ class TrainingRun:
 
     def record_start(self) -> None:
         self.directory.write_config(self.plain)
-        # Once: a folder that is missing later was deleted, and with it what was trained.
-        self.directory.checkpoints.mkdir(exist_ok=True)
+        if is_first_process():
+            # Once: a folder that is missing later was deleted, and with it what was trained.
+            self.directory.checkpoints.mkdir(exist_ok=True)
         about = {
             "name": self.data.name,
             "copy": self.data.copy,
