@@ -57,8 +57,10 @@ def expected_refusal(row: Row) -> str | None:
     is_tree = router in ("tree", "deep_tree")
     if model in ("hierarchical", "recursive") and router and not is_tree:
         return r"router\.branching"
-    if router == "oracle" and model not in (None, "sparse", "standard"):
+    if router == "oracle" and model == "adaptive_depth":
         return "is told the domain"
+    if router == "oracle" and loss in FOR_MODEL.values():  # whose model hands no domain on
+        return "reads"
     if is_tree and model == "guided":  # ten experts, one a class; the trees have eight leaves
         return "branching"
     if model and loss in ("adaptive", "iterative") and loss != FOR_MODEL.get(model):
